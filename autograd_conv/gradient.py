@@ -1,0 +1,107 @@
+"""Gradients as Tensors, of any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import AutodiffError
+from .tape import STATE, Node, State, sweep
+from .tensor import ArrayLike, Tensor, add_in_place, seed_for, wrap
+
+__all__ = ["grad"]
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: ArrayLike | Sequence[ArrayLike | None] | None = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> tuple[Tensor, ...]:
+    """Vector-Jacobian products of `outputs` with respect to `inputs`, as Tensors; no ``grad`` is touched.
+
+    Parameters
+    ----------
+    outputs : Tensor or sequence of Tensors
+        What to differentiate. The results for several outputs add up.
+    inputs : Tensor or sequence of Tensors
+        With respect to what: leaves or intermediate results.
+    grad_outputs : array_like or sequence of (array_like or None), optional
+        A cotangent for each output. A Tensor in it is differentiated through if `create_graph`.
+    retain_graph : bool
+        Keep what the records saved, to go through them again.
+    create_graph : bool
+        Record the sweep itself, so that the results can be differentiated; implies `retain_graph`.
+
+    Returns
+    -------
+    tuple of Tensor
+        One for each input, of its shape and dtype; zeros if no output depends on it.
+
+    Raises
+    ------
+    AutodiffError
+        As for `Tensor.backward`, and for an input that does not require grad.
+    TypeError
+        If an output or input is no Tensor.
+
+    Examples
+    --------
+    >>> import autograd_conv as ac
+    >>> x = ac.tensor(3.0, requires_grad=True)
+    >>> (first,) = ac.grad(x**3, x, create_graph=True)
+    >>> (second,) = ac.grad(first, x)
+    >>> first.item(), second.item()
+    (27.0, 18.0)
+    """
+    output_list = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    input_list = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if grad_outputs is None:
+        seeds: list[Any] = [None] * len(output_list)
+    elif isinstance(outputs, Tensor) and not (isinstance(grad_outputs, (list, tuple)) and len(grad_outputs) == 1):
+        seeds = [grad_outputs]
+    else:
+        seeds = list(grad_outputs)  # type: ignore[arg-type]
+    if len(seeds) != len(output_list):
+        raise ValueError(f"grad: {len(seeds)} grad_outputs for {len(output_list)} outputs; give one for each")
+    for role, values in (("outputs", output_list), ("inputs", input_list)):
+        for k, value in enumerate(values):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"grad: {role}[{k}] is a {type(value).__name__}; it must be a Tensor")
+            if value._node is None:
+                raise AutodiffError(
+                    f"grad: {role}[{k}] (shape {value.shape}) does not require grad; "
+                    + ("nothing was recorded for it" if role == "outputs" else "make it with requires_grad=True")
+                )
+    roots: list[tuple[Node, Any]] = []
+    for output, seed in zip(output_list, seeds):
+        array = seed_for("grad", output, seed)
+        if create_graph:
+            array = seed.astype(output.dtype, copy=False) if isinstance(seed, Tensor) else wrap(np.array(array))
+        roots.append((output._node, array))  # type: ignore[arg-type]
+    state = STATE.get()
+    token = STATE.set(State(True, state.tapes)) if create_graph else None
+    try:
+        _, _, cotangents = sweep(
+            roots,
+            [value._node for value in input_list],  # type: ignore[misc]
+            retain_graph=retain_graph or create_graph,
+            create_graph=create_graph,
+            add_in_place=add_in_place,
+        )
+    finally:
+        if token is not None:
+            STATE.reset(token)
+    results = []
+    for value, cotangent in zip(input_list, cotangents):
+        if cotangent is None:
+            results.append(wrap(np.zeros(value.shape, value.dtype)))
+        elif isinstance(cotangent, Tensor):
+            results.append(cotangent)
+        else:
+            # A cotangent may alias a seed or a saved array: the result gets memory of its own.
+            results.append(wrap(np.array(cotangent)))
+    return tuple(results)

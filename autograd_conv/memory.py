@@ -1,0 +1,159 @@
+"""Who may write to an array: the guard between a user's hands and the tape.
+
+A Tensor has value semantics, but its array is an ordinary ndarray that ``t.data`` hands out, and records on
+the tape keep arrays too. Three rules keep gradients right:
+
+1. A buffer that a user holds belongs to one Tensor only. Views made by ``reshape`` and the like share
+   memory between Tensors for as long as nobody looks; the one that is handed out gets a copy of its own.
+2. When an array that something else still holds is handed out, its content is *sealed* (a checksum is
+   taken). The sweep checks the seal of each array that a record saved, and refuses to go on if it broke.
+3. Arrays that nobody else holds need neither copy nor seal, and reference counts tell which those are. In
+   a usual training loop nothing is ever copied or sealed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import weakref
+import zlib
+from typing import Any, Protocol
+
+import numpy as np
+
+__all__ = ["SEALS", "changed_since", "expose", "held_elsewhere", "next_number", "save", "settle", "share"]
+
+# Records are numbered in the order of their creation; a seal remembers when it was found broken on the
+# same scale, so that records made after the change are not accused.
+next_number = itertools.count(1).__next__
+
+
+class Holder(Protocol):
+    """What this module needs to know of a Tensor."""
+
+    _array: np.ndarray
+    _exposed: bool
+    _shared: bool
+
+
+def _references(holder: Holder) -> tuple[int, int]:
+    """Reference counts of the holder's array and of the buffer under it."""
+    array = holder._array
+    base = array.base
+    return sys.getrefcount(array), (0 if base is None else sys.getrefcount(base))
+
+
+class _Probe:
+    __slots__ = ("_array", "_exposed", "_shared")
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+
+
+# What _references says of an array that nobody but its Tensor holds (it depends on the Python version).
+_OWN_ARRAY = _references(_Probe(np.empty(1)))[0]
+_OWN_VIEW, _OWN_BASE = _references(_Probe(np.empty(1)[:]))
+
+
+def held_elsewhere(holder: Holder) -> bool:
+    """Whether anything but `holder` (a record, another Tensor, a user) holds its array or its memory."""
+    array, base = _references(holder)
+    return array > (_OWN_VIEW if base else _OWN_ARRAY) or base > _OWN_BASE
+
+
+def _root(array: np.ndarray) -> Any:
+    """The object that owns the memory of `array`."""
+    return array if array.base is None else array.base
+
+
+def _checksum(array: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+
+class _Seal:
+    """Checksums of arrays that were handed out while records may need the memory under `root`."""
+
+    __slots__ = ("broken_at", "root", "watched")
+
+    def __init__(self, root: Any) -> None:
+        key = id(root)
+        self.root = weakref.ref(root, lambda _: SEALS.pop(key, None))
+        self.watched: list[tuple[weakref.ref[np.ndarray], int]] = []
+        self.broken_at = 0
+
+    def check(self) -> None:
+        watched = []
+        for reference, checksum in self.watched:
+            array = reference()
+            if array is not None:
+                now = _checksum(array)
+                if now != checksum:
+                    self.broken_at = next_number()
+                watched.append((reference, now))
+        self.watched = watched
+
+    def watch(self, array: np.ndarray) -> None:
+        self.check()
+        if all(reference() is not array for reference, _ in self.watched):
+            self.watched.append((weakref.ref(array), _checksum(array)))
+
+
+SEALS: dict[int, _Seal] = {}
+"""The seals, by the identity of the object that owns the memory. Nearly always empty."""
+
+
+def _seal(root: Any, array: np.ndarray) -> None:
+    seal = SEALS.get(id(root))
+    if seal is None:
+        try:
+            seal = SEALS[id(root)] = _Seal(root)
+        except TypeError:  # an exotic owner of memory (a memoryview, say) that has no weak references
+            return
+    seal.watch(array)
+
+
+def expose(holder: Holder) -> np.ndarray:
+    """Return the array of `holder` for a user to read and to write."""
+    if held_elsewhere(holder):
+        root = _root(holder._array)
+        if holder._shared:
+            holder._array = holder._array.copy(order="K")
+            holder._shared = False
+        _seal(root, holder._array)
+    else:
+        holder._shared = False
+        if SEALS:
+            SEALS.pop(id(_root(holder._array)), None)
+    holder._exposed = True
+    return holder._array
+
+
+def settle(holder: Holder) -> None:
+    """Forget that `holder` was exposed if the user let go of the array. Called before each new use."""
+    if not held_elsewhere(holder):
+        holder._exposed = False
+
+
+def save(holder: Holder) -> np.ndarray:
+    """Return the array of `holder`, settled before, for a record to keep; sealed if a user still holds it."""
+    array = holder._array
+    if holder._exposed:
+        _seal(_root(array), array)
+    return array
+
+
+def share(source: Holder, view: np.ndarray) -> np.ndarray:
+    """Return `view`, on the memory of `source`, for another Tensor; a copy if a user holds that memory."""
+    if source._exposed:
+        return view.copy(order="K")
+    source._shared = True
+    return view
+
+
+def changed_since(array: np.ndarray, number: int) -> bool:
+    """Whether the content of `array` was changed by a user after record `number` saved it."""
+    seal = SEALS.get(id(_root(array)))
+    if seal is None:
+        return False
+    seal.check()
+    return seal.broken_at > number

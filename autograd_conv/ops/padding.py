@@ -1,0 +1,3 @@
+"""Padding and repeating."""
+
+__all__: list[str] = []

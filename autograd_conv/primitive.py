@@ -1,0 +1,646 @@
+"""Primitives: functions of arrays that the tape records, and their vector-Jacobian products (VJPs).
+
+A primitive takes arrays as positional arguments and settings (axes, strides, ...) as keyword arguments.
+Called with ndarrays it is the function that it was made from. Called with a Tensor it returns a Tensor, and
+records itself if a gradient will be wanted.
+
+A VJP is an ordinary function, registered next to the forward with `Primitive.defvjp`, under the name of the
+argument that it differentiates. Its first parameter is the cotangent ``g`` of the output. *Its other
+parameters say, by their names, what it needs*, and that is all that a record keeps:
+
+==================  ======================================================================================
+name                value
+==================  ======================================================================================
+an argument's name  the array that was passed (for ``*arrays``: the tuple of all of them)
+``<arg>_shape``     its shape (the array itself is not kept)
+``<arg>_dtype``     its dtype
+``ans``             the output (a tuple, if there are several)
+a residual's name   what the forward returned beside its output for just this purpose
+a setting's name    the setting
+``index``           for an argument ``*arrays``: which of them the cotangent is wanted for
+==================  ======================================================================================
+
+VJPs are written with NumPy functions and with primitives. In a plain sweep they get ndarrays and run at
+NumPy's speed; with ``create_graph=True`` they get Tensors, are recorded, and so can be differentiated again:
+every order of derivative follows from the first.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import memory
+from .errors import AutodiffError, explain_failure
+from .tape import STATE, Output, Record, node_number
+from .tensor import Tensor, raw, wrap
+
+__all__ = ["Primitive", "primitive", "unbroadcast"]
+
+Rule = Callable[..., Any]
+
+# Where a rule finds a value: (kind, which).
+_ARGUMENT, _ANSWER, _RESIDUAL, _SHAPE, _DTYPE, _SETTING, _INDEX = range(7)
+
+
+class _Plan:
+    """How the records with one pattern of requested arguments are saved and pulled back.
+
+    Attributes
+    ----------
+    saves : list of (kind, which)
+        What goes into ``Record.saved``, in this order.
+    rules : list of (argnum, rule, sources)
+        For each requested argument its rule, and where the rule's parameters after ``g`` are found: ``(True,
+        k)`` in position k of ``saved``, ``(False, value)`` or a setting by name.
+    """
+
+    __slots__ = ("joint", "rules", "saves")
+
+    def __init__(self) -> None:
+        self.saves: list[tuple[int, int]] = []
+        self.rules: list[tuple[int, Rule | None, tuple[Any, ...]]] = []
+        self.joint: tuple[Rule, tuple[Any, ...]] | None = None
+
+    def slot(self, kind: int, which: int) -> int:
+        """Position in ``saved`` of a value, which is added if it is not there yet."""
+        if (kind, which) not in self.saves:
+            self.saves.append((kind, which))
+        return self.saves.index((kind, which))
+
+
+class Primitive:
+    """A function of arrays with registered VJPs; made by `primitive`.
+
+    Attributes
+    ----------
+    name : str
+        For records, messages and tables.
+    arguments : tuple of str
+        Names of the array arguments.
+    variadic : str or None
+        Name of the argument that takes all arrays, if there is one (``*arrays``).
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        *,
+        name: str | None = None,
+        arguments: Sequence[str] | None = None,
+        residuals: Sequence[str] = (),
+        broadcasts: bool = False,
+        multiple: bool = False,
+    ) -> None:
+        self.forward = forward
+        self.name = name or forward.__name__
+        self.__name__ = self.name
+        self.__qualname__ = self.name
+        self.__doc__ = forward.__doc__
+        self.__module__ = getattr(forward, "__module__", __name__)
+        self.__wrapped__ = forward
+        self.residuals = (residuals,) if isinstance(residuals, str) else tuple(residuals)
+        self.broadcasts = broadcasts
+        self.multiple = multiple
+        self.variadic: str | None = None
+        self.settings: dict[str, Any] = {}
+        if arguments is None:
+            names = []
+            for parameter in inspect.signature(forward).parameters.values():
+                if parameter.kind is parameter.VAR_POSITIONAL:
+                    self.variadic = parameter.name
+                elif parameter.kind is parameter.KEYWORD_ONLY:
+                    self.settings[parameter.name] = parameter.default
+                elif parameter.kind is not parameter.VAR_KEYWORD:
+                    names.append(parameter.name)
+            arguments = names
+        self.arguments = tuple(arguments)
+        self._rules: dict[str, Rule] = {}
+        self._joint: Rule | None = None
+        self._plans: dict[tuple[bool, ...], _Plan] = {}
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    # --- registration ---------------------------------------------------------------------------------
+
+    def defvjp(self, joint: Rule | None = None, /, **rules: Rule) -> Primitive:
+        """Register vector-Jacobian products.
+
+        Parameters
+        ----------
+        joint : callable, optional
+            One rule for all arguments, for cotangents that share work. It has a parameter ``needs`` (a tuple
+            of bool, one for each argument) and returns as many cotangents, None where none is needed.
+        **rules : callable
+            A rule for each differentiable argument, under the argument's name. See the top of this module for
+            what a rule may ask for. Arguments without a rule are constants, if they are no floating-point
+            arrays; else a gradient with respect to them is an error that names them.
+
+        Returns
+        -------
+        Primitive
+            Itself.
+
+        Raises
+        ------
+        TypeError
+            If there is no argument of that name, or a rule asks for a name that means nothing.
+        """
+        names = (*self.arguments, self.variadic)
+        for name, rule in rules.items():
+            if name not in names:
+                raise TypeError(
+                    f"defvjp: primitive {self.name!r} has no argument {name!r}; its arguments are "
+                    f"{', '.join(repr(n) for n in names if n)}"
+                )
+            self._parse(rule)
+        if joint is not None:
+            self._parse(joint, extra=("needs",))
+            self._joint = joint
+        self._rules.update(rules)
+        self._plans.clear()
+        return self
+
+    def _parse(self, rule: Rule, extra: Sequence[str] = ()) -> list[tuple[int, Any]]:
+        """Where the parameters of `rule` after the cotangent come from."""
+        code = rule.__code__
+        parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        if not parameters:
+            raise TypeError(f"defvjp: a rule of primitive {self.name!r} takes no cotangent; its first parameter is g")
+        sources: list[tuple[int, Any]] = []
+        for parameter in parameters[1:]:
+            stem, _, kind = parameter.rpartition("_")
+            if parameter in self.arguments:
+                sources.append((_ARGUMENT, self.arguments.index(parameter)))
+            elif parameter == self.variadic:
+                sources.append((_ARGUMENT, -1))
+            elif parameter == "ans":
+                sources.append((_ANSWER, 0))
+            elif parameter in self.residuals:
+                sources.append((_RESIDUAL, self.residuals.index(parameter)))
+            elif kind in ("shape", "dtype") and (stem in self.arguments or stem == self.variadic):
+                which = -1 if stem == self.variadic else self.arguments.index(stem)
+                sources.append((_SHAPE if kind == "shape" else _DTYPE, which))
+            elif parameter == "index" and self.variadic:
+                sources.append((_INDEX, 0))
+            elif parameter in self.settings or parameter in extra:
+                sources.append((_SETTING, parameter))
+            else:
+                raise TypeError(
+                    f"defvjp: a rule of primitive {self.name!r} asks for {parameter!r}, which is none of its "
+                    f"arguments {self.arguments}, settings {tuple(self.settings)}, residuals {self.residuals}, "
+                    "'ans', '<argument>_shape' or '<argument>_dtype'"
+                )
+        return sources
+
+    def _plan(self, mask: tuple[bool, ...]) -> _Plan:
+        plan = _Plan()
+
+        def place(sources: list[tuple[int, Any]], argnum: int) -> tuple[Any, ...]:
+            placed: list[Any] = []
+            for kind, which in sources:
+                if kind == _SETTING:
+                    placed.append(which)
+                elif kind == _INDEX:
+                    placed.append(-1 - (argnum - len(self.arguments)))
+                else:
+                    placed.append(plan.slot(kind, which))
+            return tuple(placed)
+
+        if self._joint is not None:
+            plan.joint = self._joint, place(self._parse(self._joint, extra=("needs",)), 0)
+        else:
+            for argnum, requested in enumerate(mask):
+                if requested:
+                    rule = self._rules.get(self._argument(argnum))
+                    sources = () if rule is None else place(self._parse(rule), argnum)
+                    plan.rules.append((argnum, rule, sources))
+        self._plans[mask] = plan
+        return plan
+
+    def _argument(self, argnum: int) -> str:
+        if argnum < len(self.arguments):
+            return self.arguments[argnum]
+        return self.variadic or f"argument {argnum}"
+
+    # --- forward ----------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        arrays: list[Any] = []
+        parents: list[Any] = []
+        any_tensor = differentiable = False
+        for arg in args:
+            if isinstance(arg, Tensor):
+                any_tensor = True
+                if arg._exposed:
+                    memory.settle(arg)
+                node = arg._node
+                if node is not None:
+                    differentiable = True
+                parents.append(node)
+                arrays.append(arg._array)
+            else:
+                parents.append(None)
+                arrays.append(arg)
+        try:
+            result = self.forward(*arrays, **settings)
+        except Exception as error:
+            explain_failure(error, self._describe(arrays))
+            raise
+        residuals: tuple[Any, ...] = ()
+        if self.residuals:
+            result, *rest = result
+            residuals = tuple(rest)
+        if not any_tensor:
+            return result
+        if self.multiple:
+            outputs = tuple([self._own(array, args, arrays) for array in result])
+            answer: Any = tuple([tensor._array for tensor in outputs])
+        else:
+            output = self._own(result, args, arrays)
+            answer = output._array
+        if differentiable:
+            state = STATE.get()
+            if state.recording:
+                if self.multiple:
+                    self._record_multiple(args, arrays, parents, settings, outputs, answer, residuals, state)
+                elif answer.dtype.kind in "fc":
+                    output._node = self._record(
+                        args, arrays, parents, settings, answer, residuals, answer.shape, answer.dtype
+                    )
+                    for tape in state.tapes:
+                        tape.keep(output._node)
+        return outputs if self.multiple else output
+
+    def _own(self, array: Any, args: tuple[Any, ...], arrays: list[Any]) -> Tensor:
+        """A Tensor around an output, which may be a view of an argument."""
+        if type(array) is not np.ndarray:
+            array = np.asarray(array)
+        base = array.base
+        if base is None:
+            for given in arrays:
+                if given is array:  # a forward that hands its argument through
+                    base = array
+                    array = array.view()
+                    break
+            else:
+                return wrap(array)
+        shared = False
+        for arg, given in zip(args, arrays):
+            if type(given) is np.ndarray and (base is given or base is given.base):
+                if isinstance(arg, Tensor):
+                    shared = True
+                    array = memory.share(arg, array)
+                else:  # the memory is the caller's
+                    array = array.copy()
+        output = wrap(array)
+        output._shared = shared
+        return output
+
+    def _record(
+        self,
+        args: tuple[Any, ...],
+        arrays: list[Any],
+        parents: list[Any],
+        settings: dict[str, Any],
+        answer: Any,
+        residuals: tuple[Any, ...],
+        shape: Any,
+        dtype: Any,
+    ) -> Record:
+        mask = tuple([node is not None for node in parents])
+        plan = self._plans.get(mask)
+        if plan is None:
+            plan = self._plan(mask)
+        saved: list[Any] = []
+        for kind, which in plan.saves:
+            if kind == _ARGUMENT:
+                if which >= 0:
+                    saved.append(_keep(args[which]) if which < len(args) else None)
+                else:
+                    saved.append(tuple([_keep(arg) for arg in args[len(self.arguments) :]]))
+            elif kind == _ANSWER:
+                saved.append(answer)
+            elif kind == _RESIDUAL:
+                saved.append(residuals[which])
+            else:
+                read = np.shape if kind == _SHAPE else _dtype
+                if which >= 0:
+                    saved.append(read(arrays[which]))
+                else:
+                    saved.append(tuple([read(array) for array in arrays[len(self.arguments) :]]))
+        return Record(self, settings, plan, tuple(parents), tuple(saved), shape, dtype)
+
+    def _record_multiple(
+        self,
+        args: tuple[Any, ...],
+        arrays: list[Any],
+        parents: list[Any],
+        settings: dict[str, Any],
+        outputs: tuple[Tensor, ...],
+        answer: tuple[np.ndarray, ...],
+        residuals: tuple[Any, ...],
+        state: Any,
+    ) -> None:
+        shapes = tuple([array.shape for array in answer])
+        dtypes = tuple([array.dtype for array in answer])
+        if not any(dtype.kind in "fc" for dtype in dtypes):
+            return
+        record = self._record(args, arrays, parents, settings, answer, residuals, shapes, dtypes)
+        for tape in state.tapes:
+            tape.keep(record)
+        for k, output in enumerate(outputs):
+            if dtypes[k].kind in "fc":
+                output._node = Output(record, k)
+
+    def _describe(self, arrays: Sequence[Any]) -> str:
+        parts = []
+        for argnum, array in enumerate(arrays):
+            if isinstance(array, np.ndarray):
+                parts.append(f"{self._argument(argnum)}: {array.dtype} {array.shape}")
+            else:
+                parts.append(f"{self._argument(argnum)}: {type(array).__name__}")
+        return f"{self.name}({', '.join(parts)})"
+
+    # --- backward -----------------------------------------------------------------------------------------
+
+    def pull_back(
+        self, record: Record, g: Any, needed: set[int] | None, create_graph: bool
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield ``(parent, cotangent)`` for the arguments of `record` that need one.
+
+        Parameters
+        ----------
+        record : Record
+            An application of this primitive, not freed.
+        g : array or tuple
+            Cotangent of the output; a tuple with None for outputs that nothing used, if there are several.
+        needed : set of int or None
+            Numbers of the nodes that matter; None: all.
+        create_graph : bool
+            Whether cotangents are Tensors, and the rules are to be recorded.
+        """
+        saved: tuple[Any, ...] = record.saved  # type: ignore[assignment]
+        plan: _Plan = record.plan
+        if memory.SEALS:
+            self._check_unchanged(record, saved, plan)
+        if self.multiple:
+            g = tuple(
+                [
+                    _zeros(shape, dtype, create_graph) if part is None else part
+                    for part, shape, dtype in zip(g, record.shape, record.dtype)
+                ]
+            )
+        if create_graph:
+            saved = self._as_tensors(record, saved, plan)
+        settings = record.settings
+        parents = record.parents
+        if plan.joint is not None:
+            yield from self._pull_back_jointly(record, g, saved, needed, create_graph)
+            return
+        for argnum, rule, sources in plan.rules:
+            parent = parents[argnum]
+            if needed is not None and node_number(parent) not in needed:  # type: ignore[arg-type]
+                continue
+            if rule is None:
+                raise AutodiffError(
+                    f"backward: primitive {self.name!r} has no VJP for argument {self._argument(argnum)!r}; register "
+                    f"one with {self.name}.defvjp({self._argument(argnum)}=...), or detach() what is passed to it"
+                )
+            values = [
+                (saved[s] if s >= 0 else -1 - s)
+                if type(s) is int
+                else (settings[s] if s in settings else self.settings[s])
+                for s in sources
+            ]
+            try:
+                cotangent = rule(g, *values)
+            except Exception as error:
+                explain_failure(error, self._blame(argnum, parent))
+                raise
+            if cotangent is not None:
+                yield parent, self._fit(cotangent, argnum, parent, create_graph)
+
+    def _pull_back_jointly(
+        self, record: Record, g: Any, saved: tuple[Any, ...], needed: set[int] | None, create_graph: bool
+    ) -> Iterator[tuple[Any, Any]]:
+        rule, sources = record.plan.joint
+        needs = tuple([node is not None and (needed is None or node_number(node) in needed) for node in record.parents])
+        available = {**self.settings, **record.settings, "needs": needs}
+        values = [saved[s] if type(s) is int else available[s] for s in sources]
+        try:
+            cotangents = rule(g, *values)
+        except Exception as error:
+            explain_failure(error, f"VJP of {self.name!r}")
+            raise
+        if not isinstance(cotangents, (tuple, list)) or len(cotangents) != len(needs):
+            raise AutodiffError(
+                f"backward: the joint VJP of primitive {self.name!r} returned "
+                f"{len(cotangents) if isinstance(cotangents, (tuple, list)) else type(cotangents).__name__}, "
+                f"not {len(needs)} cotangents, one for each argument"
+            )
+        for argnum, (parent, wanted, cotangent) in enumerate(zip(record.parents, needs, cotangents)):
+            if wanted and cotangent is not None:
+                yield parent, self._fit(cotangent, argnum, parent, create_graph)
+
+    def _fit(self, cotangent: Any, argnum: int, parent: Any, create_graph: bool) -> Any:
+        """Check a cotangent against its argument; unbroadcast and cast it, here and nowhere else."""
+        kind = type(cotangent)
+        if kind is not np.ndarray:
+            if create_graph:
+                if not isinstance(cotangent, Tensor):
+                    cotangent = wrap(np.array(cotangent))
+            elif not isinstance(cotangent, np.generic):
+                cotangent = np.asarray(raw(cotangent))
+        elif create_graph:
+            cotangent = wrap(cotangent.copy())
+        shape = parent.shape
+        if cotangent.shape != shape:
+            if not self.broadcasts:
+                raise AutodiffError(
+                    f"{self._blame(argnum, parent)} returned a cotangent of shape {cotangent.shape}; "
+                    f"the argument has shape {shape}"
+                )
+            try:
+                cotangent = unbroadcast(cotangent, shape)
+            except ValueError as error:
+                explain_failure(error, self._blame(argnum, parent))
+                raise
+        dtype = parent.dtype
+        if cotangent.dtype != dtype:
+            if cotangent.dtype.kind not in "biufc":
+                raise AutodiffError(
+                    f"{self._blame(argnum, parent)} returned a cotangent of dtype {cotangent.dtype}; the argument "
+                    f"has dtype {dtype}"
+                )
+            # A real argument of a function with complex values: the part of the cotangent that it can feel.
+            if cotangent.dtype.kind == "c" and dtype.kind != "c":
+                cotangent = cotangent.real
+            cotangent = cotangent.astype(dtype)
+        return cotangent
+
+    def _blame(self, argnum: int, parent: Any) -> str:
+        return f"VJP of {self.name!r} for argument {self._argument(argnum)!r} ({parent.dtype}, shape {parent.shape})"
+
+    def _check_unchanged(self, record: Record, saved: tuple[Any, ...], plan: _Plan) -> None:
+        for (kind, which), value in zip(plan.saves, saved):
+            if kind not in (_ARGUMENT, _ANSWER):
+                continue
+            for array in value if isinstance(value, tuple) else (value,):
+                if isinstance(array, np.ndarray) and memory.changed_since(array, record.number):
+                    what = "output" if kind == _ANSWER else f"argument {self._argument(max(which, 0))!r}"
+                    raise AutodiffError(
+                        f"backward: the {what} of {self.name!r} ({array.dtype}, shape {array.shape}) was changed in "
+                        "place after it was recorded, and the tape still needs its old values; call backward() "
+                        "before the change, or change a copy"
+                    )
+
+    def _as_tensors(self, record: Record, saved: tuple[Any, ...], plan: _Plan) -> tuple[Any, ...]:
+        """The saved values as Tensors that know their history, for rules that are to be recorded."""
+        values: list[Any] = []
+        fixed = len(self.arguments)
+        for (kind, which), value in zip(plan.saves, saved):
+            if kind == _ARGUMENT and which >= 0:
+                value = _with_node(value, record.parents[which] if which < len(record.parents) else None)
+            elif kind == _ARGUMENT:
+                value = tuple([_with_node(v, node) for v, node in zip(value, record.parents[fixed:])])
+            elif kind == _ANSWER and self.multiple:
+                value = tuple([wrap(v, Output(record, k)) for k, v in enumerate(value)])
+            elif kind == _ANSWER:
+                value = wrap(value, record)
+            elif kind == _RESIDUAL:
+                value = _with_node(value, None)
+            values.append(value)
+        return tuple(values)
+
+
+def _keep(arg: Any) -> Any:
+    """What a record keeps of an argument: the array of a Tensor, a copy of an array that a user may change."""
+    if isinstance(arg, Tensor):
+        return memory.save(arg)
+    return arg.copy() if isinstance(arg, np.ndarray) else arg
+
+
+def _dtype(array: Any) -> np.dtype[Any]:
+    return array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
+
+
+def _with_node(value: Any, node: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value if node is None else wrap(np.asarray(value), node)
+    result = wrap(value, node)
+    result._shared = True  # the record holds the same array
+    return result
+
+
+def _zeros(shape: tuple[int, ...], dtype: Any, create_graph: bool) -> Any:
+    zeros = np.zeros(shape, dtype)
+    return wrap(zeros) if create_graph else zeros
+
+
+def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `cotangent` over the axes along which an argument of shape `shape` was broadcast.
+
+    Parameters
+    ----------
+    cotangent : ndarray or Tensor
+        Of the broadcast shape.
+    shape : tuple of int
+        Shape of the argument.
+
+    Returns
+    -------
+    ndarray or Tensor
+        Of shape `shape`.
+
+    Raises
+    ------
+    ValueError
+        If `shape` does not broadcast to the shape of `cotangent`.
+
+    Notes
+    -----
+    Broadcasting repeats a value; the transpose of repeating is adding up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> unbroadcast(np.ones((2, 3)), (3,))
+    array([2., 2., 2.])
+    """
+    given = cotangent.shape
+    extra = len(given) - len(shape)
+    if extra < 0 or any(n not in (m, 1) for n, m in zip(shape, given[extra:])):
+        # A rule may return less than the broadcast shape (a constant, say): repeat it first.
+        target = np.broadcast_shapes(given, shape)
+        if target != shape:
+            raise ValueError(f"a cotangent of shape {given} does not fit an argument of shape {shape}")
+        return np.broadcast_to(cotangent, shape)
+    axes = tuple(axis for axis in range(len(given)) if axis < extra or (shape[axis - extra] == 1 and given[axis] != 1))
+    return np.sum(cotangent, axis=axes).reshape(shape) if axes else cotangent.reshape(shape)
+
+
+def primitive(
+    forward: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    arguments: Sequence[str] | None = None,
+    residuals: str | Sequence[str] = (),
+    broadcasts: bool = False,
+    multiple: bool = False,
+) -> Any:
+    """Make a primitive of a function of arrays. Works as a decorator, with or without parentheses.
+
+    Parameters
+    ----------
+    forward : callable
+        Takes arrays as positional arguments and settings by keyword; returns an array. It must not write to
+        its arguments.
+    name : str, optional
+        By default that of `forward`.
+    arguments : sequence of str, optional
+        Names of the array arguments, for functions whose signature cannot be read (NumPy's own).
+    residuals : str or sequence of str
+        Names of values that `forward` returns after its output, for VJPs only. Constants for
+        differentiation: integers and masks, say.
+    broadcasts : bool
+        Whether arguments are broadcast as by a universal function, so that cotangents are to be summed over
+        the repeated axes.
+    multiple : bool
+        Whether `forward` returns a tuple of arrays.
+
+    Returns
+    -------
+    Primitive
+
+    Examples
+    --------
+    >>> import autograd_conv as ac
+    >>> @ac.primitive
+    ... def cube(x):
+    ...     return x * x * x
+    >>> def cube_vjp(g, x):
+    ...     return 3 * x**2 * g
+    >>> cube.defvjp(x=cube_vjp)
+    <primitive cube>
+    >>> x = ac.tensor([1.0, 2.0], requires_grad=True)
+    >>> cube(x).sum().backward()
+    >>> x.grad
+    array([ 3., 12.])
+    """
+
+    def make(function: Callable[..., Any]) -> Primitive:
+        return Primitive(
+            function,
+            name=name,
+            arguments=arguments,
+            residuals=residuals,  # type: ignore[arg-type]
+            broadcasts=broadcasts,
+            multiple=multiple,
+        )
+
+    return make if forward is None else make(forward)

@@ -1,0 +1,447 @@
+"""The tape: records of what was computed, and the sweep that walks them backwards.
+
+A differentiable Tensor points to a *node*. A `Leaf` stands for a Tensor that a user made; a `Record` for the
+application of a primitive, with the nodes of its arguments (its *parents*) and the arrays that its
+vector-Jacobian products need. Nodes never point to Tensors, so nothing here is a reference cycle: a graph
+lives as long as a Tensor (or a `Tape`) that needs it, and vanishes by reference counting alone.
+
+This module knows no NumPy function and no primitive: it asks each record's primitive to pull a cotangent
+back (`Record.primitive.pull_back`), and adds what arrives at the same node.
+
+References
+----------
+A. Griewank and A. Walther, Evaluating Derivatives, 2nd ed., SIAM 2008, chapter 3: the incremental reverse
+mode, of which `sweep` is the non-recursive form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ContextDecorator
+from contextvars import ContextVar, Token
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
+
+from .errors import AutodiffError
+from .memory import next_number
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .primitive import Primitive
+
+__all__ = ["Leaf", "Node", "Output", "Record", "Tape", "enable_grad", "is_grad_enabled", "no_grad", "sweep"]
+
+
+class Leaf:
+    """The node of a Tensor that a user made with ``requires_grad=True``; holds its gradient.
+
+    Attributes
+    ----------
+    number : int
+        Position in the order of creation, shared with records.
+    shape, dtype : tuple of int, numpy.dtype
+        Of the Tensor, and so of each cotangent that arrives here.
+    grad : ndarray or None
+        The accumulated gradient.
+    """
+
+    __slots__ = ("__weakref__", "dtype", "grad", "number", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.number = next_number()
+        self.shape = shape
+        self.dtype = dtype
+        self.grad: np.ndarray | None = None
+
+
+class Record:
+    """One application of a primitive.
+
+    Attributes
+    ----------
+    number : int
+        Position in the order of creation: a record's parents have smaller numbers than itself.
+    primitive : Primitive
+        What was applied.
+    settings : dict
+        Its keyword arguments.
+    plan : Plan
+        Which arguments need a cotangent, and where their rules find what was saved.
+    parents : tuple of (Node or None)
+        One for each positional argument; None for a constant.
+    saved : tuple or None
+        What the rules of the requested arguments need, no more; None once freed.
+    shape, dtype
+        Of the output; tuples of them if the primitive has several outputs.
+    kept : bool
+        Whether a `Tape` keeps the record, so that a sweep must not free it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "dtype",
+        "kept",
+        "number",
+        "parents",
+        "plan",
+        "primitive",
+        "saved",
+        "settings",
+        "shape",
+    )
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        settings: dict[str, Any],
+        plan: Any,
+        parents: tuple[Node | None, ...],
+        saved: tuple[Any, ...],
+        shape: Any,
+        dtype: Any,
+    ) -> None:
+        self.number = next_number()
+        self.primitive = primitive
+        self.settings = settings
+        self.plan = plan
+        self.parents = parents
+        self.saved: tuple[Any, ...] | None = saved
+        self.shape = shape
+        self.dtype = dtype
+        self.kept = False
+
+    @property
+    def name(self) -> str:
+        """Name of the primitive."""
+        return self.primitive.name
+
+    def __repr__(self) -> str:
+        state = "" if self.saved is not None else ", freed"
+        return f"<Record {self.number}: {self.name} -> {self.shape} {self.dtype}{state}>"
+
+
+class Output:
+    """The node of one of several outputs of a record."""
+
+    __slots__ = ("dtype", "index", "record", "shape")
+
+    def __init__(self, record: Record, index: int) -> None:
+        self.record = record
+        self.index = index
+        self.shape: tuple[int, ...] = record.shape[index]
+        self.dtype: np.dtype[Any] = record.dtype[index]
+
+
+Node = Union[Leaf, Record, Output]
+
+
+# --- recording state -----------------------------------------------------------------------------------
+
+
+class State(NamedTuple):
+    """Recording state of a thread or of an asynchronous task."""
+
+    recording: bool
+    tapes: tuple[Tape, ...]
+
+
+# A context variable is per thread and per task by construction, and cheap to read.
+STATE: ContextVar[State] = ContextVar("autograd_conv.state", default=State(True, ()))
+
+
+class _Recording(ContextDecorator):
+    """Context manager and decorator that sets whether operations are recorded, and restores it."""
+
+    _recording: bool
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[State]] = []
+
+    def __enter__(self) -> None:
+        state = STATE.get()
+        self._tokens.append(STATE.set(State(self._recording, state.tapes)))
+
+    def __exit__(self, *exception: object) -> None:
+        STATE.reset(self._tokens.pop())
+
+    def _recreate_cm(self) -> _Recording:
+        # A decorated function may be entered from several threads at once: each call has its own tokens.
+        return type(self)()
+
+
+class no_grad(_Recording):  # named as a verb, like the PyTorch one
+    """Stop recording inside a ``with`` block or a decorated function; per thread and per async task.
+
+    Examples
+    --------
+    >>> import autograd_conv as ac
+    >>> x = ac.tensor([1.0, 2.0], requires_grad=True)
+    >>> with ac.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    _recording = False
+
+
+class enable_grad(_Recording):
+    """Record again inside a ``with`` block or a decorated function, within `no_grad`."""
+
+    _recording = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded, here and now."""
+    return STATE.get().recording
+
+
+class Tape:
+    """Keeps, in order, every record made inside its ``with`` block.
+
+    Without a tape, records belong to the Tensors that they produced and vanish with them; a sweep frees what
+    it has used. The records of a tape stay whole until the tape is dropped or cleared, so they can be
+    inspected, and differentiated more than once.
+
+    Examples
+    --------
+    >>> import autograd_conv as ac
+    >>> x = ac.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> with ac.Tape() as tape:
+    ...     y = ac.sum(x * x)
+    >>> [record.name for record in tape]
+    ['multiply', 'sum']
+    >>> y.backward()
+    >>> y.backward()  # the tape kept the records, so a second sweep finds what it needs
+    >>> x.grad
+    array([ 4.,  8., 12.])
+    """
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self._tokens: list[Token[State]] = []
+
+    def __enter__(self) -> Tape:
+        state = STATE.get()
+        self._tokens.append(STATE.set(State(state.recording, (*state.tapes, self))))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        STATE.reset(self._tokens.pop())
+
+    def keep(self, record: Record) -> None:
+        """Append a record, and mark it so that sweeps leave it whole."""
+        record.kept = True
+        self.records.append(record)
+
+    def clear(self) -> None:
+        """Let go of all records; from now on sweeps may free them."""
+        for record in self.records:
+            record.kept = False
+        self.records.clear()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.records[index]
+
+    def __repr__(self) -> str:
+        return f"<Tape of {len(self.records)} records>"
+
+    def __str__(self) -> str:
+        """A table: index, primitive, parents, output shape and dtype, bytes saved."""
+        index = {record.number: k for k, record in enumerate(self.records)}
+        rows = [("#", "primitive", "from", "shape", "dtype", "saved bytes")]
+        for k, record in enumerate(self.records):
+            sources = []
+            for parent in record.parents:
+                if parent is None:
+                    sources.append("const")
+                elif isinstance(parent, Leaf):
+                    sources.append("leaf")
+                else:
+                    owner = parent.record if isinstance(parent, Output) else parent
+                    sources.append(str(index.get(owner.number, "outside")))
+            saved = "freed" if record.saved is None else str(saved_bytes(record))
+            rows.append((str(k), record.name, ", ".join(sources), str(record.shape), str(record.dtype), saved))
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def saved_bytes(record: Record) -> int:
+    """Bytes of the arrays that `record` keeps (arrays shared with other records count in each)."""
+    total, stack = 0, list(record.saved or ())
+    while stack:
+        value = stack.pop()
+        if isinstance(value, tuple):
+            stack.extend(value)
+        elif hasattr(value, "nbytes"):
+            total += value.nbytes
+    return total
+
+
+# --- the sweep -----------------------------------------------------------------------------------------
+
+
+def _needed(roots: Sequence[Node], targets: set[int]) -> set[int]:
+    """Numbers of the nodes on a path from `roots` to a node whose number is in `targets`."""
+    found: dict[int, Record] = {}
+    stack: list[Any] = list(roots)
+    while stack:
+        node = stack.pop()
+        if type(node) is Output:
+            node = node.record
+        if type(node) is Record and node.number not in found:
+            found[node.number] = node
+            stack.extend(parent for parent in node.parents if parent is not None)
+    needed = set(targets)
+    for number in sorted(found):  # parents before children
+        for parent in found[number].parents:
+            if parent is not None and node_number(parent) in needed:
+                needed.add(number)
+                break
+    return needed
+
+
+def node_number(node: Node) -> int:
+    """Number of a node; that of its record for one of several outputs."""
+    return node.record.number if type(node) is Output else node.number  # type: ignore[union-attr]
+
+
+class Accumulator:
+    """Cotangents that wait at nodes, added up as they arrive.
+
+    The first cotangent of a node may alias anything (a VJP may return what it was given), so it is never
+    written to; the sum with the second one is a fresh array, to which later ones are added in place.
+    """
+
+    __slots__ = ("_add_in_place", "_fresh", "values")
+
+    def __init__(self, add_in_place: Callable[[Any, Any], Any] | None) -> None:
+        self.values: dict[Any, Any] = {}
+        self._fresh: set[Any] = set()
+        self._add_in_place = add_in_place
+
+    def add(self, key: Any, cotangent: Any) -> None:
+        values = self.values
+        if key not in values:
+            values[key] = cotangent
+        elif key in self._fresh and self._add_in_place is not None:
+            values[key] = self._add_in_place(values[key], cotangent)
+        else:
+            values[key] = values[key] + cotangent
+            self._fresh.add(key)
+
+    def take(self, key: Any) -> Any:
+        self._fresh.discard(key)
+        return self.values.pop(key, None)
+
+
+def sweep(
+    roots: Sequence[tuple[Node, Any]],
+    targets: Sequence[Node] | None,
+    *,
+    retain_graph: bool,
+    create_graph: bool,
+    add_in_place: Callable[[Any, Any], Any],
+) -> tuple[list[Leaf], Accumulator, list[Any]]:
+    """Walk the records below `roots` backwards and return the cotangents that arrive.
+
+    Parameters
+    ----------
+    roots : sequence of (Node, cotangent)
+        Where to start. Cotangents are ndarrays, or Tensors if `create_graph`.
+    targets : sequence of Node or None
+        Compute only what these need; None: all leaves.
+    retain_graph : bool
+        Whether records keep what they saved.
+    create_graph : bool
+        Whether the pull-backs are recorded themselves.
+    add_in_place : callable
+        ``add_in_place(total, cotangent)``, which may write to `total`.
+
+    Returns
+    -------
+    leaves : list of Leaf
+        The leaves that were reached.
+    waiting : Accumulator
+        Their cotangents, by number; to be taken one by one, so that nothing here holds them any more.
+    cotangents : list
+        One for each target, None where nothing arrived.
+
+    Raises
+    ------
+    AutodiffError
+        If a record on the way was freed, or an array that it saved was changed since.
+
+    Notes
+    -----
+    Records are taken from a heap in the reverse order of their creation, which is a topological order,
+    because a record's parents existed before it. No recursion: depth is bounded by memory only. Each record
+    lets go of its saved arrays as soon as it has been used. Cost: one heap operation for each record besides
+    the pull-backs.
+    """
+    wanted = None if targets is None else {node_number(node) for node in targets}
+    needed = None if wanted is None else _needed([node for node, _ in roots], wanted)
+    waiting = Accumulator(None if create_graph else add_in_place)
+    pending: dict[int, Record] = {}
+    leaves: dict[int, Leaf] = {}
+    heap: list[int] = []
+    arrived: dict[Any, Any] = {}
+
+    def arrive(node: Any, cotangent: Any) -> None:
+        kind = type(node)
+        if kind is Output:
+            record: Record = node.record
+            key: Any = (record.number, node.index)
+        else:
+            record = node
+            key = node.number
+        number = record.number
+        if needed is not None and number not in needed:
+            return
+        waiting.add(key, cotangent)
+        if kind is Leaf:
+            leaves[number] = node
+        elif number not in pending:
+            pending[number] = record
+            heappush(heap, -number)
+
+    for node, cotangent in roots:
+        arrive(node, cotangent)
+    while heap:
+        number = -heappop(heap)
+        record = pending.pop(number)
+        if record.primitive.multiple:
+            cotangent = tuple(waiting.take((number, k)) for k in range(len(record.shape)))
+            if wanted is not None and number in wanted:
+                arrived.update({(number, k): part for k, part in enumerate(cotangent)})
+        else:
+            cotangent = waiting.take(number)
+            if wanted is not None and number in wanted:
+                arrived[number] = cotangent
+        if needed is not None and not any(
+            parent is not None and node_number(parent) in needed for parent in record.parents
+        ):
+            continue
+        if record.saved is None:
+            raise AutodiffError(
+                f"backward: the record of {record.name!r} (output shape {record.shape}) was already used and "
+                "freed; pass retain_graph=True to the first backward() or grad() to go through it again"
+            )
+        for parent, part in record.primitive.pull_back(record, cotangent, needed, create_graph):
+            arrive(parent, part)
+        del cotangent
+        if not (retain_graph or record.kept):
+            record.saved = None
+    if targets is None:
+        return list(leaves.values()), waiting, []
+    for number in leaves:
+        arrived[number] = waiting.take(number)
+    keys = [(node.record.number, node.index) if type(node) is Output else node.number for node in targets]
+    return [], waiting, [arrived.get(key) for key in keys]

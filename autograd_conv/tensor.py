@@ -1,0 +1,768 @@
+"""Tensor: an ndarray with a place on the tape.
+
+Nothing numerical happens here. Operators, methods and NumPy's protocols look up the function that stands for
+the NumPy function in question (`autograd_conv.dispatch`) and call it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from types import EllipsisType
+from typing import Any, Union
+
+import numpy as np
+
+from . import memory
+from .dispatch import FUNCTIONS, OPERATORS, lookup
+from .errors import AutodiffError
+from .tape import STATE, Leaf, Node, Record, sweep
+
+__all__ = ["ArrayLike", "Tensor", "as_tensor", "raw", "tensor", "wrap"]
+
+_SCALARS = (int, float, complex, np.generic)
+_grad_lock = threading.Lock()
+
+
+class Tensor:
+    """An n-dimensional array whose use is recorded, so that it can be differentiated.
+
+    Parameters
+    ----------
+    array : array_like
+        Values; copied.
+    dtype : dtype, optional
+        Type of the elements; by default that of `array`.
+    requires_grad : bool
+        Whether gradients are wanted. Only for floating-point (and complex) types.
+
+    Attributes
+    ----------
+    data : ndarray
+        The values, to read and to write. Always the array itself: ``t.data -= 1`` changes the Tensor.
+    grad : ndarray or None
+        What `backward` accumulated: same shape and dtype as `data`, memory of its own.
+    shape, ndim, size, dtype, T
+        As of an ndarray.
+    requires_grad : bool
+        Whether operations on the Tensor are recorded.
+
+    Notes
+    -----
+    Tensors have value semantics: no write through one of them, or through an array that was handed in or
+    out, is ever visible in another.
+
+    Examples
+    --------
+    >>> import autograd_conv as ac
+    >>> x = ac.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> y = (x**2).sum()
+    >>> y
+    Tensor(14., dtype=float64, made by sum)
+    >>> y.backward()
+    >>> x.grad
+    array([2., 4., 6.])
+    """
+
+    __slots__ = ("__weakref__", "_array", "_exposed", "_leaf", "_node", "_shared")
+
+    _array: np.ndarray
+    _node: Node | None
+    _leaf: Leaf | None
+    _exposed: bool
+    _shared: bool
+
+    def __init__(self, array: ArrayLike, dtype: Any = None, requires_grad: bool = False) -> None:
+        values = np.array(array._array if isinstance(array, Tensor) else array, dtype=dtype, order="C")
+        if values.dtype.kind not in "biufc":
+            raise TypeError(
+                f"tensor: argument 'array' has dtype {values.dtype}; a Tensor holds booleans, integers, "
+                "floating-point or complex numbers"
+            )
+        self._array = values
+        self._node = self._leaf = None
+        # The caller may hold a view of nothing of ours: the copy above is the Tensor's alone.
+        self._exposed = self._shared = False
+        if requires_grad:
+            self.requires_grad = True
+
+    # --- values ---------------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> np.ndarray:
+        return memory.expose(self)
+
+    @data.setter
+    def data(self, value: ArrayLike) -> None:
+        if value is self._array:  # the last step of ``t.data -= ...``
+            return
+        array = np.asarray(value._array if isinstance(value, Tensor) else value)
+        if array.shape != self.shape:
+            raise ValueError(
+                f"Tensor.data: cannot assign an array of shape {array.shape} to a Tensor of shape {self.shape}; "
+                "the shape of a Tensor does not change"
+            )
+        if not np.can_cast(array.dtype, self.dtype, casting="same_kind"):
+            raise TypeError(
+                f"Tensor.data: cannot assign {array.dtype} values to a Tensor of dtype {self.dtype}; "
+                "convert them with astype first"
+            )
+        self._array = np.array(array, dtype=self.dtype, order="C")
+        self._exposed = self._shared = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def size(self) -> int:
+        return self._array.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._array.dtype
+
+    @property
+    def itemsize(self) -> int:
+        return self._array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._array.nbytes
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the values as an ndarray, without history."""
+        return self._array.copy()
+
+    def item(self, *args: Any) -> Any:
+        """The value of a Tensor of one element as a Python number."""
+        return self._array.item(*args)
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self._array.tolist()
+
+    def detach(self) -> Tensor:
+        """The same values as a Tensor without history and without gradient."""
+        return _view(self)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            if dtype is not None and np.dtype(dtype) != self.dtype:
+                raise ValueError(f"Tensor.__array__: converting {self.dtype} to {np.dtype(dtype)} needs a copy")
+            return self.data
+        return np.array(self._array, dtype=dtype)
+
+    # --- differentiation ------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value:
+            if self._node is None:
+                if self.dtype.kind not in "fc":
+                    raise TypeError(
+                        f"Tensor.requires_grad: a Tensor of dtype {self.dtype} has no gradient; only "
+                        "floating-point and complex Tensors do (pass dtype=float, say)"
+                    )
+                self._node = self._leaf = Leaf(self.shape, self.dtype)
+        elif isinstance(self._node, Leaf):
+            self._node = self._leaf = None
+        elif self._node is not None:
+            raise AutodiffError(
+                "Tensor.requires_grad: cannot be switched off on the result of "
+                f"{_made_by(self._node)!r}; use detach() for a Tensor without history"
+            )
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the Tensor was made by a user, not by an operation."""
+        return self._node is None or isinstance(self._node, Leaf)
+
+    @property
+    def grad(self) -> np.ndarray | None:
+        return None if self._leaf is None else self._leaf.grad
+
+    @grad.setter
+    def grad(self, value: ArrayLike | None) -> None:
+        if value is None:
+            if self._leaf is not None:
+                self._leaf.grad = None
+            return
+        if self._leaf is None:
+            raise AutodiffError(
+                "Tensor.grad: only a Tensor made with requires_grad=True holds a gradient; this one "
+                + ("does not require one" if self._node is None else f"was made by {_made_by(self._node)!r}")
+            )
+        array = np.array(value._array if isinstance(value, Tensor) else value, dtype=self.dtype)
+        if array.shape != self.shape:
+            raise ValueError(
+                f"Tensor.grad: cannot assign an array of shape {array.shape}; a gradient has the shape of its "
+                f"Tensor, {self.shape}"
+            )
+        self._leaf.grad = array
+
+    def backward(self, grad: ArrayLike | None = None, retain_graph: bool = False) -> None:
+        """Accumulate, in the ``grad`` of each leaf, the vector-Jacobian product of this Tensor with `grad`.
+
+        Parameters
+        ----------
+        grad : array_like, optional
+            The cotangent (seed), of the shape of this Tensor. Optional for a Tensor of one element: 1.
+        retain_graph : bool
+            Keep what the records saved, so that it is possible to go through them again.
+
+        Raises
+        ------
+        AutodiffError
+            If this Tensor has no history; if it has several elements and `grad` is missing; if a record on
+            the way was freed by an earlier sweep; if an array that a record saved was changed since.
+        ValueError
+            If `grad` has another shape.
+
+        Notes
+        -----
+        If anything goes wrong, no ``grad`` is changed. Cost: between one and about four times that of the
+        forward computation, by the theorem of Baur and Strassen.
+        """
+        if self._node is None:
+            raise AutodiffError(
+                "backward: this Tensor does not require grad (nothing that it was computed from was made with "
+                "requires_grad=True, or recording was off)"
+            )
+        seed = seed_for("backward", self, grad)
+        leaves, waiting, _ = sweep(
+            [(self._node, seed)],
+            None,
+            retain_graph=retain_graph,
+            create_graph=False,
+            add_in_place=add_in_place,
+        )
+        with _grad_lock:
+            for leaf in leaves:
+                _accumulate(leaf, _Slot(waiting.take(leaf.number)))
+
+    # --- assignment -----------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Tensor:
+        result: Tensor = FUNCTIONS["getitem"](self, key)
+        return result
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._become(FUNCTIONS["setitem"](self, key, value))
+
+    def _become(self, result: Tensor) -> Tensor:
+        """Take the value, and while recording the history, of `result`: how assignment in place is done."""
+        if result.shape != self.shape:
+            raise ValueError(
+                f"in-place operation: the result has shape {result.shape}, but the Tensor has shape {self.shape} "
+                "and cannot change it"
+            )
+        if result.dtype != self.dtype:
+            if not np.can_cast(result.dtype, self.dtype, casting="same_kind"):
+                raise TypeError(
+                    f"in-place operation: the result has dtype {result.dtype}, which cannot be cast to the "
+                    f"{self.dtype} of the Tensor"
+                )
+            result = result.astype(self.dtype)
+        self._array = result._array
+        self._exposed = False
+        self._shared = result._shared = True
+        if STATE.get().recording:
+            self._node = result._node
+        return self
+
+    # --- operators ------------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Tensor:
+        return _binary(np.add, self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return _binary(np.add, other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return _binary(np.subtract, self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _binary(np.subtract, other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return _binary(np.multiply, self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return _binary(np.multiply, other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return _binary(np.true_divide, self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _binary(np.true_divide, other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return _binary(np.floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return _binary(np.floor_divide, other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return _binary(np.remainder, self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return _binary(np.remainder, other, self)
+
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return other // self, other % self
+
+    def __pow__(self, other: Any) -> Tensor:
+        return _binary(np.power, self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return _binary(np.power, other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return _binary(np.matmul, self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _binary(np.matmul, other, self)
+
+    def __and__(self, other: Any) -> Tensor:
+        return _binary(np.bitwise_and, self, other)
+
+    def __rand__(self, other: Any) -> Tensor:
+        return _binary(np.bitwise_and, other, self)
+
+    def __or__(self, other: Any) -> Tensor:
+        return _binary(np.bitwise_or, self, other)
+
+    def __ror__(self, other: Any) -> Tensor:
+        return _binary(np.bitwise_or, other, self)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return _binary(np.bitwise_xor, self, other)
+
+    def __rxor__(self, other: Any) -> Tensor:
+        return _binary(np.bitwise_xor, other, self)
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return _binary(np.left_shift, self, other)
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return _binary(np.left_shift, other, self)
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return _binary(np.right_shift, self, other)
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return _binary(np.right_shift, other, self)
+
+    # NumPy's comparison protocol: element by element, so the return type is not bool.
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return _binary(np.equal, self, other)
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return _binary(np.not_equal, self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return _binary(np.less, self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return _binary(np.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return _binary(np.greater, self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return _binary(np.greater_equal, self, other)
+
+    # Tensors are mutable containers of numbers, yet they key dictionaries (of optimizer state, say): by identity.
+    __hash__ = object.__hash__
+
+    def __neg__(self) -> Tensor:
+        return OPERATORS[np.negative](self)
+
+    def __pos__(self) -> Tensor:
+        return OPERATORS[np.positive](self)
+
+    def __abs__(self) -> Tensor:
+        return OPERATORS[np.absolute](self)
+
+    def __invert__(self) -> Tensor:
+        return OPERATORS[np.invert](self)
+
+    def __round__(self, ndigits: int = 0) -> Tensor:
+        return self.round(ndigits)
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.add, self, other))
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.subtract, self, other))
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.multiply, self, other))
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.true_divide, self, other))
+
+    def __ifloordiv__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.floor_divide, self, other))
+
+    def __imod__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.remainder, self, other))
+
+    def __ipow__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.power, self, other))
+
+    def __imatmul__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.matmul, self, other))
+
+    def __iand__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.bitwise_and, self, other))
+
+    def __ior__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.bitwise_or, self, other))
+
+    def __ixor__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.bitwise_xor, self, other))
+
+    def __ilshift__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.left_shift, self, other))
+
+    def __irshift__(self, other: Any) -> Tensor:
+        return self._become(_binary(np.right_shift, self, other))
+
+    # --- conversions ----------------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        return bool(self._array)
+
+    def __int__(self) -> int:
+        return int(self._array.item() if self.size == 1 else self._array)
+
+    def __float__(self) -> float:
+        return float(self._array.item() if self.size == 1 else self._array)
+
+    def __complex__(self) -> complex:
+        return complex(self._array.item() if self.size == 1 else self._array)
+
+    def __index__(self) -> int:
+        return self._array.__index__()
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a Tensor without axes (shape ())")
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self._array == (value._array if isinstance(value, Tensor) else value)).any())
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._array, separator=", ", prefix="Tensor(", floatmode="maxprec")
+        text = f"Tensor({body}, dtype={self.dtype}"
+        if self.size == 0 and self.shape != (0,):
+            text += f", shape={self.shape}"
+        if isinstance(self._node, Leaf):
+            text += ", requires_grad=True"
+        elif self._node is not None:
+            text += f", made by {_made_by(self._node)}"
+        return text + ")"
+
+    def __str__(self) -> str:
+        return str(self._array)
+
+    def __format__(self, spec: str) -> str:
+        return format(self._array.item() if self.ndim == 0 else self._array, spec)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self.is_leaf:
+            raise TypeError(
+                f"pickle or copy: the Tensor made by {_made_by(self._node)!r} has a history, which cannot be "
+                "pickled; use detach() first"
+            )
+        return Tensor, (self._array.copy(), None, self.requires_grad)
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        rebuild, arguments = self.__reduce__()
+        copied: Tensor = rebuild(*arguments)
+        if self.grad is not None:
+            copied.grad = self.grad
+        memo[id(self)] = copied
+        return copied
+
+    # --- NumPy protocols ------------------------------------------------------------------------------
+
+    __array_priority__ = 1000
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        function = lookup(ufunc if method == "__call__" else (ufunc, method))
+        out = kwargs.pop("out", None)
+        if out is None:
+            return function(*inputs, **kwargs)
+        if isinstance(out, tuple):
+            if len(out) != 1:
+                raise TypeError(f"numpy.{ufunc.__name__}: out= with several arrays is not covered for Tensors")
+            (out,) = out
+        return assign_out(ufunc.__name__, out, function(*inputs, **kwargs))
+
+    def __array_function__(
+        self, function: Any, types: Sequence[type], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        return lookup(function)(*args, **kwargs)
+
+    # --- methods of ndarray -------------------------------------------------------------------------------
+
+    @property
+    def T(self) -> Tensor:
+        return lookup(np.transpose)(self)
+
+    @property
+    def mT(self) -> Tensor:
+        """The Tensor with its last two axes exchanged."""
+        return lookup(np.matrix_transpose)(self)
+
+    @property
+    def real(self) -> Tensor:
+        """Real part."""
+        return lookup(np.real)(self)
+
+    @property
+    def imag(self) -> Tensor:
+        """Imaginary part."""
+        return lookup(np.imag)(self)
+
+    @property
+    def flat(self) -> Iterator[Tensor]:
+        """The elements in row-major order."""
+        return iter(self.reshape(-1))
+
+    def sum(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+        return lookup(np.sum)(self, axis=axis, dtype=dtype, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+        return lookup(np.mean)(self, axis=axis, dtype=dtype, keepdims=keepdims)
+
+    def var(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        return lookup(np.var)(self, axis=axis, ddof=ddof, keepdims=keepdims)
+
+    def std(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        return lookup(np.std)(self, axis=axis, ddof=ddof, keepdims=keepdims)
+
+    def prod(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+        return lookup(np.prod)(self, axis=axis, dtype=dtype, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return lookup(np.max)(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return lookup(np.min)(self, axis=axis, keepdims=keepdims)
+
+    def argmax(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return lookup(np.argmax)(self, axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return lookup(np.argmin)(self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return lookup(np.all)(self, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return lookup(np.any)(self, axis=axis, keepdims=keepdims)
+
+    def cumsum(self, axis: Any = None) -> Tensor:
+        return lookup(np.cumsum)(self, axis=axis)
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        return lookup(np.clip)(self, min, max)
+
+    def round(self, decimals: int = 0) -> Tensor:
+        return lookup(np.round)(self, decimals)
+
+    def dot(self, other: Any) -> Tensor:
+        return lookup(np.dot)(self, other)
+
+    def astype(self, dtype: Any, copy: bool = True) -> Tensor:
+        return FUNCTIONS["astype"](self, dtype, copy=copy)
+
+    def copy(self) -> Tensor:
+        return lookup(np.copy)(self)
+
+    def conj(self) -> Tensor:
+        return lookup(np.conjugate)(self)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return lookup(np.reshape)(self, shape[0] if len(shape) == 1 else shape)
+
+    def ravel(self) -> Tensor:
+        return lookup(np.ravel)(self)
+
+    def flatten(self) -> Tensor:
+        return lookup(np.ravel)(self)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
+            axes = axes[0]
+        return lookup(np.transpose)(self, axes or None)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        return lookup(np.swapaxes)(self, axis1, axis2)
+
+    def squeeze(self, axis: Any = None) -> Tensor:
+        return lookup(np.squeeze)(self, axis=axis)
+
+    def take(self, indices: Any, axis: int | None = None) -> Tensor:
+        return lookup(np.take)(self, indices, axis=axis)
+
+
+ArrayLike = Union[Tensor, np.ndarray, float, int, complex, bool, np.generic, Sequence[Any]]
+Index = Union[int, slice, EllipsisType, None, np.ndarray, Tensor, Sequence[Any]]
+
+
+def tensor(array: ArrayLike, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Make a Tensor from values, which are copied.
+
+    Parameters
+    ----------
+    array : array_like
+        Numbers, nested sequences of numbers, an ndarray or a Tensor (whose history is left behind).
+    dtype : dtype, optional
+        By default that of `array`, as in ``numpy.array``.
+    requires_grad : bool
+        Whether to record what is done with the Tensor, so that gradients reach it.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    TypeError
+        If the values are no numbers, or `requires_grad` is asked for integers or booleans.
+    """
+    return Tensor(array, dtype, requires_grad)
+
+
+def wrap(array: np.ndarray, node: Node | None = None) -> Tensor:
+    """A Tensor around an array that is the engine's own: no copy, no check."""
+    result: Tensor = _new(Tensor)
+    result._array = array
+    result._node = node
+    result._leaf = node if type(node) is Leaf else None
+    result._exposed = False
+    result._shared = False
+    return result
+
+
+_new = object.__new__
+
+
+def as_tensor(value: ArrayLike, dtype: Any = None) -> Tensor:
+    """`value` itself if it is a Tensor (of that dtype), else a new Tensor without gradient."""
+    if isinstance(value, Tensor):
+        return value if dtype is None or value.dtype == dtype else value.astype(dtype)
+    return Tensor(value, dtype)
+
+
+def raw(value: Any) -> Any:
+    """The array of a Tensor, for reading inside the engine; anything else unchanged."""
+    return value._array if isinstance(value, Tensor) else value
+
+
+def _view(source: Tensor) -> Tensor:
+    """A Tensor without history with the values of `source`; the memory is shared while nobody writes."""
+    memory.settle(source)
+    result = wrap(memory.share(source, source._array.view()))
+    result._shared = True
+    return result
+
+
+def _binary(ufunc: np.ufunc, left: Any, right: Any) -> Any:
+    """Apply an operator; operands that NumPy would not take either leave the stage to the other side."""
+    other = right if isinstance(left, Tensor) else left
+    if not isinstance(other, (Tensor, np.ndarray, *_SCALARS)):
+        if not isinstance(other, (list, tuple)):
+            return NotImplemented
+        other = np.asarray(other)
+        left, right = (left, other) if isinstance(left, Tensor) else (other, right)
+    return OPERATORS[ufunc](left, right)
+
+
+def assign_out(name: str, out: Any, result: Tensor) -> Any:
+    """Store `result` where the ``out=`` argument of a NumPy function says."""
+    if isinstance(out, Tensor):
+        return out._become(result)
+    if result.requires_grad:
+        raise TypeError(
+            f"numpy.{name}: out= is an ndarray, which has no history, but the result requires grad; "
+            "pass a Tensor as out, or leave out= away"
+        )
+    np.copyto(out, result._array, casting="same_kind")
+    return out
+
+
+def _made_by(node: Any) -> str:
+    return node.name if isinstance(node, Record) else node.record.name
+
+
+# --- seeds and gradients ----------------------------------------------------------------------------------
+
+
+def seed_for(function: str, output: Tensor, grad: ArrayLike | None) -> np.ndarray:
+    """The cotangent to start with, checked and cast to the dtype of `output`."""
+    if grad is None:
+        if output.size != 1:
+            raise AutodiffError(
+                f"{function}: a Tensor of shape {output.shape} is no scalar, so its gradient needs a seed; pass "
+                f"an array of shape {output.shape}, or reduce the Tensor to one element first"
+            )
+        return np.ones(output.shape, output.dtype)
+    array = np.asarray(raw(grad))
+    if array.shape != output.shape:
+        raise ValueError(
+            f"{function}: the seed has shape {array.shape}, but the Tensor has shape {output.shape}; they must be equal"
+        )
+    if not np.can_cast(array.dtype, output.dtype, casting="same_kind"):
+        raise TypeError(
+            f"{function}: the seed has dtype {array.dtype}, which cannot be cast to the {output.dtype} of the Tensor"
+        )
+    return array.astype(output.dtype, copy=False)
+
+
+def add_in_place(total: Any, cotangent: Any) -> Any:
+    return np.add(total, cotangent, out=total) if isinstance(total, np.ndarray) else total + cotangent
+
+
+class _Slot:
+    """Stands for a Tensor where only the memory guard looks: who holds this array?"""
+
+    __slots__ = ("_array", "_exposed", "_shared")
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = np.asarray(array)
+
+
+def _accumulate(leaf: Leaf, slot: _Slot) -> None:
+    """Add the cotangent in `slot` to the gradient of `leaf`, which must alias nothing."""
+    if leaf.grad is not None:
+        total = _Slot(leaf.grad)
+        leaf.grad = None
+        if memory.held_elsewhere(total):
+            leaf.grad = total._array + slot._array
+        else:
+            leaf.grad = np.add(total._array, slot._array, out=total._array)
+    elif slot._array.flags.writeable and not memory.held_elsewhere(slot):
+        leaf.grad = slot._array
+    else:
+        leaf.grad = np.array(slot._array)

@@ -1,0 +1,117 @@
+"""How two callables are timed against each other.
+
+A machine that others use is at times half as fast as at others. So A and B take turns, in one process, within
+fractions of a second of each other, and what counts is the quotient of the two times of a turn; of all turns, the
+median. Who begins changes from turn to turn. The garbage collector is off meanwhile.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Any
+
+# A sample lasts at least so long, or the clock and the call would be measured: short work is repeated.
+SAMPLE_SECONDS = 0.002
+
+# Enough for a median: more turns cost time and do not change it.
+MOST_ROUNDS = 301
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The times of A and B, and their ratio.
+
+    Attributes
+    ----------
+    ratio : median over the turns of (seconds of B) / (seconds of A): how many times as long B takes
+    low, high : the quartiles of the same
+    seconds_a, seconds_b : median seconds of one call
+    rounds : turns
+    calls_a, calls_b : calls in a sample
+    """
+
+    ratio: float
+    low: float
+    high: float
+    seconds_a: float
+    seconds_b: float
+    rounds: int
+    calls_a: int
+    calls_b: int
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Collect garbage, then keep the collector off; afterwards it is as it was."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def sample(function: Callable[[], Any], calls: int, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Return the seconds of one of `calls` calls."""
+    repeats = range(calls)
+    start = clock()
+    for _ in repeats:
+        function()
+    return (clock() - start) / calls
+
+
+def compare(
+    a: Callable[[], Any],
+    b: Callable[[], Any],
+    seconds: float,
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Timing:
+    """Time `a` against `b`.
+
+    Parameters
+    ----------
+    a, b : callable
+        Without arguments. Both have been called before: nothing is compiled or filled now.
+    seconds : float
+        How long to go on.
+    rounds : int
+        How many turns to take at least, whatever time that needs; at least 2.
+    clock : callable
+        Returns seconds.
+
+    Returns
+    -------
+    Timing
+    """
+    if rounds < 2:
+        raise ValueError(f"compare: rounds must be at least 2, got {rounds}")
+    times: list[tuple[float, float]] = []
+    with collector_off():
+        calls_a, calls_b = (max(1, round(SAMPLE_SECONDS / max(sample(f, 1, clock), 1e-7))) for f in (a, b))
+        end = clock() + seconds
+        while len(times) < rounds or (clock() < end and len(times) < MOST_ROUNDS):
+            if len(times) % 2 == 0:
+                seconds_a = sample(a, calls_a, clock)
+                seconds_b = sample(b, calls_b, clock)
+            else:
+                seconds_b = sample(b, calls_b, clock)
+                seconds_a = sample(a, calls_a, clock)
+            times.append((seconds_a, seconds_b))
+    ratios = [second / first for first, second in times]
+    low, _, high = quantiles(ratios, n=4, method="inclusive")
+    return Timing(
+        ratio=median(ratios),
+        low=low,
+        high=high,
+        seconds_a=median(first for first, _ in times),
+        seconds_b=median(second for _, second in times),
+        rounds=len(times),
+        calls_a=calls_a,
+        calls_b=calls_b,
+    )

@@ -1,0 +1,72 @@
+"""Arrays as the compiled loops want them: C-contiguous, aligned, and all of one Numba type for each dtype."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class _Alias:
+    """The memory of an array, offered once more as writable; keeps the array alive."""
+
+    __slots__ = ("__array_interface__", "array")
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
+        self.array = array
+
+
+def contiguous(array: Any, dtype: Any) -> NDArray[Any]:
+    """Return `array` as a C-contiguous, aligned array of `dtype` in native byte order, to be read only.
+
+    Parameters
+    ----------
+    array : ndarray, any shape, any strides
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray
+        The array itself where it is as it should be; else a copy. Never to be written.
+
+    Notes
+    -----
+    To Numba a read-only array has another type than a writable one, so that every kernel would be compiled
+    once for each combination of them. Kernels never write what they are given to read, so here a read-only
+    array is passed on as a view that is not marked, without copying.
+    """
+    result = np.asarray(array)
+    flags = result.flags
+    if result.dtype != dtype or not (flags.c_contiguous and flags.aligned and result.dtype.isnative):
+        result = np.array(result, dtype=dtype, order="C")
+    if not result.flags.writeable:
+        result = np.array(result) if result.size == 0 else np.asarray(_Alias(result))
+    return result
+
+
+def compute_dtype(dtype: np.dtype[Any], function: str, integers: bool = True) -> np.dtype[Any]:
+    """Return the dtype that kernels compute in for arrays of `dtype`.
+
+    float32 and float64 are their own; float16 is computed in float32, integers in int64 (so that what
+    overflows wraps, as everywhere in NumPy, once it is cast back).
+
+    Raises
+    ------
+    TypeError
+        For any other dtype, and for integers if `integers` is False.
+
+    Examples
+    --------
+    >>> compute_dtype(np.dtype("float16"), "conv2d"), compute_dtype(np.dtype("uint8"), "conv2d")
+    (dtype('float32'), dtype('int64'))
+    """
+    if dtype in (np.float32, np.float64):
+        return dtype.newbyteorder("=")
+    if dtype == np.float16:
+        return np.dtype(np.float32)
+    if integers and dtype.kind in "iu":
+        return np.dtype(np.int64)
+    kinds = "floating-point or integer" if integers else "floating-point"
+    raise TypeError(f"{function}: the arrays must be {kinds} (float16, float32, float64), got {dtype}")

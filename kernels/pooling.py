@@ -1,0 +1,545 @@
+"""Maximum and average pooling and their gradients, channels-last, over three spatial axes.
+
+Maximum pooling is a matrix with a single 1 in each row: ``vec(y) = S vec(x)`` (sources 001 and 002). What is kept of
+S is, for each output, the number of the tap that won, in the smallest unsigned integer type. With it
+
+    max_pool_route   gx = S^T gy     each output gradient goes to the element that won; where windows overlap, add up
+    max_pool_gather  y  = S x        the transpose of that, which the second derivative needs
+
+Average pooling is linear as it stands: ``y = sum over taps in the input of x / divisor``.
+
+Shapes::
+
+    x, gx  (N, D, H, W, C)        y, gy, offset  (N, OD, OH, OW, C)
+
+Taps are numbered row by row: tap ``(kd * KH + kh) * KW + kw``. All loops run along channels, which lie side by
+side in memory. No loop here has a licence to assume that there are no NaN: in pooling they decide.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import compute_dtype, contiguous
+from .geometry import AXES, Window
+from .jit import kernel
+from .threads import parallel_for
+
+Array = NDArray[Any]
+
+# Comparisons or additions that these loops do in a nanosecond on one core: only to tell small work from large.
+ELEMENTS_PER_NANOSECOND = 2.0
+
+
+# ---------------------------------------------------------------- checks
+
+
+def _check_shape(function: str, argument: str, array: Array, spatial: tuple[int, ...]) -> None:
+    if array.ndim != 5 or array.shape[1:4] != spatial:
+        raise ValueError(
+            f"{function}: {argument} must have shape (N, {', '.join(map(str, spatial))}, C) for this window, "
+            f"got {array.shape}"
+        )
+
+
+def _check_offset(function: str, offset: Array, shape: tuple[int, ...]) -> None:
+    if offset.shape != shape:
+        raise ValueError(f"{function}: offset must have shape {shape}, got {offset.shape}")
+    if offset.dtype.kind != "u":
+        raise TypeError(f"{function}: offset must be made of unsigned integers, got {offset.dtype}")
+
+
+def offset_dtype(window: Window) -> np.dtype[Any]:
+    """Return the smallest unsigned integer dtype that numbers the taps of `window`.
+
+    Examples
+    --------
+    >>> offset_dtype(Window.of("pool", (16, 16), 16)), offset_dtype(Window.of("pool", (257,), 257))
+    (dtype('uint8'), dtype('uint16'))
+    """
+    for candidate in (np.uint8, np.uint16, np.uint32):
+        if window.taps - 1 <= np.iinfo(candidate).max:
+            return np.dtype(candidate)
+    raise ValueError(f"the window has {window.taps} taps, more than 2**32")
+
+
+def _tap_table(window: Window, ties: str) -> NDArray[np.int64]:
+    """Return the taps in the order in which they win ties: rows of (kd, kh, kw, number), shape (K, 4)."""
+    number = np.arange(window.taps, dtype=np.int64)
+    kd, kh, kw = np.unravel_index(number, window.kernel)
+    table = np.stack([kd, kh, kw, number], axis=1).astype(np.int64)
+    if ties == "column":
+        table = table[np.lexsort((kd, kh, kw))]  # the last key counts most: column, then row, then depth
+    return table
+
+
+# ---------------------------------------------------------------- maximum pooling
+
+
+@kernel
+def _max_pool_rows(start: int, stop: int, x: Array, y: Array, offset: Array, window: Window, table: Array) -> None:
+    """Compute the rows ``start <= row < stop`` of `y` and `offset`, row ``(n * OD + od) * OH + oh``, in place.
+
+    Assumption: each window has at least one tap in the input.
+    """
+    depth, height, width = window.size
+    stride_d, stride_h, stride_w = window.stride
+    dilation_d, dilation_h, dilation_w = window.dilation
+    before_d, before_h, before_w = window.before
+    out_d, out_h, out_w = window.out
+    channels = x.shape[4]
+    for row in range(start, stop):
+        oh = row % out_h
+        od = row // out_h % out_d
+        n = row // out_h // out_d
+        for ow in range(out_w):
+            largest = y[n, od, oh, ow]
+            winner = offset[n, od, oh, ow]
+            found = False
+            for at in range(table.shape[0]):
+                d = od * stride_d + table[at, 0] * dilation_d - before_d
+                h = oh * stride_h + table[at, 1] * dilation_h - before_h
+                w = ow * stride_w + table[at, 2] * dilation_w - before_w
+                if d < 0 or d >= depth or h < 0 or h >= height or w < 0 or w >= width:
+                    continue
+                tap = table[at, 3]
+                values = x[n, d, h, w]
+                if not found:
+                    found = True
+                    for c in range(channels):
+                        largest[c] = values[c]
+                        winner[c] = tap
+                    continue
+                for c in range(channels):
+                    value, old = values[c], largest[c]
+                    # NaN wins, and of several the last one row by row; of equals, the first that was seen.
+                    # Without branches and with both stores in any case, so that the loop becomes vector code.
+                    wins = (value > old) | ((value != value) & ((old == old) | (tap > winner[c])))
+                    largest[c] = value if wins else old
+                    winner[c] = tap if wins else winner[c]
+
+
+def max_pool(x: Array, window: Window, ties: str = "row") -> tuple[Array, Array]:
+    """Return the largest element of each window, and which one it was.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, D, H, W, C)
+        Any strides, read-only or not; floating-point or integer.
+    window : Window
+        Every window must see the input (:func:`.geometry.check_pool_padding`).
+    ties : {"row", "column"}
+        Which of equal elements wins: the first one row by row (as in PyTorch), or the one in the smallest
+        column, then the smallest row, then the smallest depth (source 002).
+
+    Returns
+    -------
+    y : ndarray, shape (N, OD, OH, OW, C), dtype of `x`
+        A NaN in a window wins. Padding never does, not even against negative infinity.
+    offset : ndarray, shape (N, OD, OH, OW, C), the smallest unsigned dtype
+        The number of the tap that won; of several NaN, the last one row by row.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is not supported.
+    ValueError
+        If the shape does not fit the window, or `ties` is unknown.
+
+    Notes
+    -----
+    Cost ``N * OD*OH*OW * C * KD*KH*KW`` comparisons.
+    """
+    function = "max_pool"
+    x = np.asarray(x)
+    _check_shape(function, "x", x, window.size)
+    if ties not in ("row", "column"):
+        raise ValueError(f'{function}: ties must be "row" or "column", got {ties!r}')
+    # int64 would not keep the order of large uint64
+    inner = np.dtype(np.uint64) if x.dtype == np.uint64 else compute_dtype(x.dtype, function)
+    shape = (x.shape[0], *window.out, x.shape[4])
+    y, offset = np.empty(shape, inner), np.empty(shape, offset_dtype(window))
+    if y.size:
+        parallel_for(
+            _max_pool_rows, shape[0] * shape[1] * shape[2], contiguous(x, inner), y, offset, window,
+            _tap_table(window, ties),
+            nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
+        )  # fmt: skip
+    return y.astype(x.dtype, copy=False), offset
+
+
+@kernel
+def _route_rows(start: int, stop: int, gy: Array, offset: Array, gx: Array, window: Window, selective: bool) -> None:
+    """Compute the rows ``start <= row < stop`` of `gx`, row ``(n * D + d) * H + h``; `gx` is modified in place.
+
+    Each row collects from the windows that read it, tap by tap, what `gy` has for it: everything, or, if
+    `selective`, only where `offset` is the tap.
+    """
+    depth, height, width = window.size
+    taps_d, taps_h, taps_w = window.kernel
+    stride_d, stride_h, stride_w = window.stride
+    dilation_d, dilation_h, dilation_w = window.dilation
+    before_d, before_h, before_w = window.before
+    out_d, out_h, out_w = window.out
+    channels = gx.shape[4]
+    for row in range(start, stop):
+        h = row % height
+        d = row // height % depth
+        n = row // height // depth
+        gx[n, d, h, :, :] = 0
+        for kd in range(taps_d):
+            steps_d = d + before_d - kd * dilation_d
+            od = steps_d // stride_d
+            if steps_d < 0 or steps_d % stride_d != 0 or od >= out_d:
+                continue
+            for kh in range(taps_h):
+                steps_h = h + before_h - kh * dilation_h
+                oh = steps_h // stride_h
+                if steps_h < 0 or steps_h % stride_h != 0 or oh >= out_h:
+                    continue
+                for kw in range(taps_w):
+                    tap = (kd * taps_h + kh) * taps_w + kw
+                    for ow in range(out_w):
+                        w = ow * stride_w + kw * dilation_w - before_w
+                        if w < 0 or w >= width:
+                            continue
+                        target, source = gx[n, d, h, w], gy[n, od, oh, ow]
+                        if selective:
+                            winner = offset[n, od, oh, ow]
+                            for c in range(channels):
+                                old, share = target[c], source[c]
+                                target[c] = old + share if winner[c] == tap else old
+                        else:
+                            for c in range(channels):
+                                target[c] += source[c]
+
+
+def max_pool_route(gy: Array, offset: Array, window: Window) -> Array:
+    """Return the gradient of :func:`max_pool` with respect to `x`: ``gx = S^T gy``.
+
+    Each element of `gy` goes to the element of `x` that won its window; where windows overlap they add up.
+
+    Parameters
+    ----------
+    gy : ndarray, shape (N, OD, OH, OW, C)
+        Any strides, read-only or not; floating-point or integer.
+    offset : ndarray of unsigned integers, shape (N, OD, OH, OW, C)
+        From :func:`max_pool` with the same window.
+    window : Window
+
+    Returns
+    -------
+    ndarray, shape (N, D, H, W, C), dtype of `gy`
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not supported.
+    ValueError
+        If shapes and window do not fit together.
+
+    Notes
+    -----
+    Cost ``N * OD*OH*OW * C * KD*KH*KW`` comparisons. Every element of the result collects its own sum, tap by
+    tap, so that no two threads add to the same place.
+    """
+    function = "max_pool_route"
+    gy, offset = np.asarray(gy), np.asarray(offset)
+    _check_shape(function, "gy", gy, window.out)
+    _check_offset(function, offset, gy.shape)
+    inner = compute_dtype(gy.dtype, function)
+    gx = np.empty((gy.shape[0], *window.size, gy.shape[4]), inner)
+    if gx.size:
+        parallel_for(
+            _route_rows, gx.shape[0] * gx.shape[1] * gx.shape[2], contiguous(gy, inner),
+            contiguous(offset, offset.dtype), gx, window, True,
+            nanoseconds=(gy.size * window.taps + gx.size) / ELEMENTS_PER_NANOSECOND,
+        )  # fmt: skip
+    return gx.astype(gy.dtype, copy=False)
+
+
+@kernel
+def _gather_rows(start: int, stop: int, x: Array, offset: Array, y: Array, window: Window) -> None:
+    """Compute the rows ``start <= row < stop`` of `y`, row ``(n * OD + od) * OH + oh``; `y` is modified in place.
+
+    Looks at every tap in the input instead of computing the address of the one: that is vector code, and
+    no value of `offset` can lead outside of `x`.
+    """
+    depth, height, width = window.size
+    taps_d, taps_h, taps_w = window.kernel
+    stride_d, stride_h, stride_w = window.stride
+    dilation_d, dilation_h, dilation_w = window.dilation
+    before_d, before_h, before_w = window.before
+    out_d, out_h, out_w = window.out
+    channels = x.shape[4]
+    for row in range(start, stop):
+        oh = row % out_h
+        od = row // out_h % out_d
+        n = row // out_h // out_d
+        y[n, od, oh, :, :] = 0
+        for kd in range(taps_d):
+            d = od * stride_d + kd * dilation_d - before_d
+            if d < 0 or d >= depth:
+                continue
+            for kh in range(taps_h):
+                h = oh * stride_h + kh * dilation_h - before_h
+                if h < 0 or h >= height:
+                    continue
+                for kw in range(taps_w):
+                    tap = (kd * taps_h + kh) * taps_w + kw
+                    for ow in range(out_w):
+                        w = ow * stride_w + kw * dilation_w - before_w
+                        if w < 0 or w >= width:
+                            continue
+                        target, source, winner = y[n, od, oh, ow], x[n, d, h, w], offset[n, od, oh, ow]
+                        for c in range(channels):
+                            # Both are loaded in any case, so that the choice is a blend of two vectors.
+                            value, old = source[c], target[c]
+                            target[c] = value if winner[c] == tap else old
+
+
+def max_pool_gather(x: Array, offset: Array, window: Window) -> Array:
+    """Return, for each window, the element of `x` that `offset` names: ``y = S x``, the transpose of the routing.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, D, H, W, C)
+        Any strides, read-only or not; floating-point or integer.
+    offset : ndarray of unsigned integers, shape (N, OD, OH, OW, C)
+        From :func:`max_pool` with the same window.
+    window : Window
+
+    Returns
+    -------
+    ndarray, shape (N, OD, OH, OW, C), dtype of `x`
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not supported.
+    ValueError
+        If shapes and window do not fit together.
+    """
+    function = "max_pool_gather"
+    x, offset = np.asarray(x), np.asarray(offset)
+    _check_shape(function, "x", x, window.size)
+    _check_offset(function, offset, (x.shape[0], *window.out, x.shape[4]))
+    inner = compute_dtype(x.dtype, function)
+    y = np.empty(offset.shape, inner)
+    if y.size:
+        parallel_for(
+            _gather_rows, y.shape[0] * y.shape[1] * y.shape[2], contiguous(x, inner),
+            contiguous(offset, offset.dtype), y, window,
+            nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
+        )  # fmt: skip
+    return y.astype(x.dtype, copy=False)
+
+
+def max_pool_indices(offset: Array, window: Window) -> NDArray[np.int64]:
+    """Return where each winner is: its flat index in the unpadded (D, H, W) plane of its image and channel.
+
+    Parameters
+    ----------
+    offset : ndarray of unsigned integers, shape (N, OD, OH, OW, C)
+        From :func:`max_pool` with the same window.
+    window : Window
+
+    Returns
+    -------
+    ndarray of int64, shape (N, OD, OH, OW, C)
+        ``(d * H + h) * W + w``, as PyTorch's ``return_indices``.
+    """
+    offset = np.asarray(offset)
+    _check_shape("max_pool_indices", "offset", offset, window.out)
+    _check_offset("max_pool_indices", offset, offset.shape)
+    _, height, width = window.size
+    strides = (height * width, width, 1)
+    taps = np.unravel_index(np.arange(window.taps, dtype=np.int64), window.kernel)
+    of_tap = np.zeros(window.taps, np.int64)
+    for axis in range(AXES):
+        of_tap += taps[axis] * window.dilation[axis] * strides[axis]
+    indices = of_tap[offset]
+    for axis in range(AXES):
+        starts = np.arange(window.out[axis], dtype=np.int64) * window.stride[axis] - window.before[axis]
+        indices += (starts * strides[axis]).reshape(-1, *(1,) * (AXES - axis))
+    return indices
+
+
+# ---------------------------------------------------------------- average pooling
+
+
+def average_divisor(
+    window: Window, count_include_pad: bool = True, divisor_override: int | None = None
+) -> NDArray[np.float64]:
+    """Return what the sum over each window is divided by.
+
+    Parameters
+    ----------
+    window : Window
+    count_include_pad : bool
+        Count the taps in the padded input (those of a `ceil_mode` window that hang over its end do not count),
+        or only those in the input.
+    divisor_override : int, optional
+        The divisor of every window.
+
+    Returns
+    -------
+    ndarray of float64, shape (OD, OH, OW, 1)
+
+    Raises
+    ------
+    TypeError
+        If `divisor_override` is not an integer.
+    ValueError
+        If it is 0.
+
+    Examples
+    --------
+    >>> window = Window.of("avg_pool1d", (7,), 2, 3, ceil_mode=True)
+    >>> average_divisor(window).ravel()
+    array([2., 2., 1.])
+    >>> window = Window.of("avg_pool1d", (9,), 4, 4, 2, ceil_mode=True)
+    >>> average_divisor(window).ravel(), average_divisor(window, count_include_pad=False).ravel()
+    (array([4., 4., 4.]), array([2., 4., 3.]))
+    """
+    if divisor_override is not None:
+        if isinstance(divisor_override, bool) or not isinstance(divisor_override, (int, np.integer)):
+            raise TypeError(f"avg_pool: divisor_override must be an integer or None, got {divisor_override!r}")
+        if divisor_override == 0:
+            raise ValueError("avg_pool: divisor_override must not be 0")
+        return np.full((*window.out, 1), float(divisor_override))
+    counts = []
+    for axis in range(AXES):
+        starts = np.arange(window.out[axis]) * window.stride[axis] - window.before[axis]
+        places = starts[:, None] + np.arange(window.kernel[axis]) * window.dilation[axis]  # (out, K)
+        low, high = 0, window.size[axis]
+        if count_include_pad:
+            low, high = -window.before[axis], high + window.after[axis]
+        counts.append(((places >= low) & (places < high)).sum(axis=1).astype(np.float64))
+    depth, height, width = counts
+    return depth[:, None, None, None] * height[:, None, None] * width[:, None]
+
+
+@kernel
+def _avg_pool_rows(start: int, stop: int, x: Array, divisor: Array, y: Array, window: Window) -> None:
+    """Compute the rows ``start <= row < stop`` of `y`, row ``(n * OD + od) * OH + oh``; `y` is modified in place."""
+    depth, height, width = window.size
+    taps_d, taps_h, taps_w = window.kernel
+    stride_d, stride_h, stride_w = window.stride
+    dilation_d, dilation_h, dilation_w = window.dilation
+    before_d, before_h, before_w = window.before
+    out_d, out_h, out_w = window.out
+    channels = x.shape[4]
+    for row in range(start, stop):
+        oh = row % out_h
+        od = row // out_h % out_d
+        n = row // out_h // out_d
+        y[n, od, oh, :, :] = 0
+        for ow in range(out_w):
+            total = y[n, od, oh, ow]
+            for kd in range(taps_d):
+                d = od * stride_d + kd * dilation_d - before_d
+                if d < 0 or d >= depth:
+                    continue
+                for kh in range(taps_h):
+                    h = oh * stride_h + kh * dilation_h - before_h
+                    if h < 0 or h >= height:
+                        continue
+                    for kw in range(taps_w):
+                        w = ow * stride_w + kw * dilation_w - before_w
+                        if w < 0 or w >= width:
+                            continue
+                        values = x[n, d, h, w]
+                        for c in range(channels):
+                            total[c] += values[c]
+            by = divisor[od, oh, ow, 0]
+            for c in range(channels):
+                total[c] /= by
+
+
+def avg_pool(x: Array, window: Window, count_include_pad: bool = True, divisor_override: int | None = None) -> Array:
+    """Return the average of each window.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, D, H, W, C)
+        Any strides, read-only or not; floating-point.
+    window : Window
+        Every window must see the input (:func:`.geometry.check_pool_padding`).
+    count_include_pad, divisor_override
+        As in :func:`average_divisor`.
+
+    Returns
+    -------
+    ndarray, shape (N, OD, OH, OW, C), dtype of `x`
+
+    Raises
+    ------
+    TypeError
+        If `x` is not floating-point, or `divisor_override` not an integer.
+    ValueError
+        If the shape does not fit the window, or `divisor_override` is 0.
+
+    Notes
+    -----
+    Cost ``N * OD*OH*OW * C * KD*KH*KW`` additions.
+    """
+    function = "avg_pool"
+    x = np.asarray(x)
+    _check_shape(function, "x", x, window.size)
+    inner = compute_dtype(x.dtype, function, integers=False)
+    divisor = average_divisor(window, count_include_pad, divisor_override).astype(inner)
+    y = np.empty((x.shape[0], *window.out, x.shape[4]), inner)
+    if y.size:
+        parallel_for(
+            _avg_pool_rows, y.shape[0] * y.shape[1] * y.shape[2], contiguous(x, inner), divisor, y, window,
+            nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
+        )  # fmt: skip
+    return y.astype(x.dtype, copy=False)
+
+
+def avg_pool_input_gradient(
+    gy: Array, window: Window, count_include_pad: bool = True, divisor_override: int | None = None
+) -> Array:
+    """Return the gradient of :func:`avg_pool` with respect to `x`: ``gx = M * upsample(gy)`` (source 001).
+
+    Each element of `gy`, divided by the divisor of its window, goes to all elements of the window.
+
+    Parameters
+    ----------
+    gy : ndarray, shape (N, OD, OH, OW, C)
+        Any strides, read-only or not; floating-point.
+    window : Window
+    count_include_pad, divisor_override
+        As in :func:`average_divisor`.
+
+    Returns
+    -------
+    ndarray, shape (N, D, H, W, C), dtype of `gy`
+
+    Raises
+    ------
+    TypeError
+        If `gy` is not floating-point, or `divisor_override` not an integer.
+    ValueError
+        If the shape does not fit the window, or `divisor_override` is 0.
+
+    Notes
+    -----
+    Cost ``N * OD*OH*OW * C * KD*KH*KW`` additions. Every element of the result collects its own sum, tap by tap.
+    """
+    function = "avg_pool_input_gradient"
+    gy = np.asarray(gy)
+    _check_shape(function, "gy", gy, window.out)
+    inner = compute_dtype(gy.dtype, function, integers=False)
+    divisor = average_divisor(window, count_include_pad, divisor_override).astype(inner)
+    gx = np.empty((gy.shape[0], *window.size, gy.shape[4]), inner)
+    if gx.size:
+        shares = np.divide(gy, divisor, dtype=inner, order="C")
+        unused = np.empty((0,) * 5, np.uint8)
+        parallel_for(
+            _route_rows, gx.shape[0] * gx.shape[1] * gx.shape[2], shares, unused, gx, window, False,
+            nanoseconds=(gy.size * window.taps + gx.size) / ELEMENTS_PER_NANOSECOND,
+        )  # fmt: skip
+    return gx.astype(gy.dtype, copy=False)

@@ -1,0 +1,37 @@
+"""Fixtures for all tests: seeded randomness, and a guard against state that a test leaves behind."""
+
+from __future__ import annotations
+
+import os
+
+# Before anything imports matplotlib: tests draw without a screen.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "default",
+    deadline=None,  # the first example of a kernel compiles it
+    derandomize=True,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("thorough", settings.get_profile("default"), derandomize=False, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20260101)
+
+
+@pytest.fixture(autouse=True)
+def no_state_left_behind():
+    """Recording is on and no tape is open before and after each test."""
+    from autograd_conv.tape import STATE, State
+
+    assert STATE.get() == State(True, ())
+    yield
+    assert STATE.get() == State(True, ())
