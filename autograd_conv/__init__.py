@@ -13,10 +13,17 @@ array([ 2.        , 14.7781122])
 """
 
 # ruff: noqa: F403, I001
+from .ops.conversion import *
 from .ops.creation import *
+from .ops.cumulative import *
+from .ops.diagonals import *
+from .ops.einsum import *
 from .ops.elementwise import *
+from .ops.extremes import *
 from .ops.indexing import *
+from .ops.joining import *
 from .ops.linalg import *
+from .ops.ordering import *
 from .ops.padding import *
 from .ops.reduction import *
 from .ops.shape import *

@@ -28,13 +28,14 @@ every order of derivative follows from the first.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import memory
 from .errors import AutodiffError, explain_failure
+from .memory import settle
 from .tape import STATE, Output, Record, node_number
 from .tensor import Tensor, raw, wrap
 
@@ -45,6 +46,9 @@ Rule = Callable[..., Any]
 # Where a rule finds a value: (kind, which).
 _ARGUMENT, _ANSWER, _RESIDUAL, _SHAPE, _DTYPE, _SETTING, _INDEX = range(7)
 
+# One dictionary for all records without settings. Nobody writes to it.
+_NO_SETTINGS: dict[str, Any] = {}
+
 
 class _Plan:
     """How the records with one pattern of requested arguments are saved and pulled back.
@@ -54,13 +58,18 @@ class _Plan:
     saves : list of (kind, which)
         What goes into ``Record.saved``, in this order.
     rules : list of (argnum, rule, sources)
-        For each requested argument its rule, and where the rule's parameters after ``g`` are found: ``(True,
-        k)`` in position k of ``saved``, ``(False, value)`` or a setting by name.
+        For each requested argument its rule, and where the rule's parameters after ``g`` are found: a number k
+        means position k of ``saved``, -1 - k the number k itself, a string the setting of that name.
+    joint : (rule, sources) or None
+        The same for a joint rule.
+    fixed : int
+        Number of array arguments before the variadic ones.
     """
 
-    __slots__ = ("joint", "rules", "saves")
+    __slots__ = ("fixed", "joint", "rules", "saves")
 
-    def __init__(self) -> None:
+    def __init__(self, fixed: int) -> None:
+        self.fixed = fixed
         self.saves: list[tuple[int, int]] = []
         self.rules: list[tuple[int, Rule | None, tuple[Any, ...]]] = []
         self.joint: tuple[Rule, tuple[Any, ...]] | None = None
@@ -70,6 +79,27 @@ class _Plan:
         if (kind, which) not in self.saves:
             self.saves.append((kind, which))
         return self.saves.index((kind, which))
+
+    def save(self, args: Sequence[Any], arrays: Sequence[Any], answer: Any, residuals: Sequence[Any]) -> tuple[Any, ...]:
+        """What a record keeps."""
+        saved: list[Any] = []
+        for kind, which in self.saves:
+            if kind == _ARGUMENT:
+                if which >= 0:
+                    saved.append(_keep(args[which]) if which < len(args) else None)
+                else:
+                    saved.append(tuple([_keep(arg) for arg in args[self.fixed :]]))
+            elif kind == _ANSWER:
+                saved.append(answer)
+            elif kind == _RESIDUAL:
+                saved.append(residuals[which])
+            else:
+                read = np.shape if kind == _SHAPE else _dtype
+                if which >= 0:
+                    saved.append(read(arrays[which]) if which < len(arrays) else None)
+                else:
+                    saved.append(tuple([read(array) for array in arrays[self.fixed :]]))
+        return tuple(saved)
 
 
 class Primitive:
@@ -120,7 +150,7 @@ class Primitive:
         self.arguments = tuple(arguments)
         self._rules: dict[str, Rule] = {}
         self._joint: Rule | None = None
-        self._plans: dict[tuple[bool, ...], _Plan] = {}
+        self._plans: dict[int, _Plan] = {}
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -197,8 +227,9 @@ class Primitive:
                 )
         return sources
 
-    def _plan(self, mask: tuple[bool, ...]) -> _Plan:
-        plan = _Plan()
+    def _plan(self, pattern: int) -> _Plan:
+        """Make the plan for the arguments whose bits are set in `pattern`, below its leading one."""
+        plan = _Plan(len(self.arguments))
 
         def place(sources: list[tuple[int, Any]], argnum: int) -> tuple[Any, ...]:
             placed: list[Any] = []
@@ -214,12 +245,12 @@ class Primitive:
         if self._joint is not None:
             plan.joint = self._joint, place(self._parse(self._joint, extra=("needs",)), 0)
         else:
-            for argnum, requested in enumerate(mask):
-                if requested:
+            for argnum, requested in enumerate(f"{pattern:b}"[1:]):
+                if requested == "1":
                     rule = self._rules.get(self._argument(argnum))
                     sources = () if rule is None else place(self._parse(rule), argnum)
                     plan.rules.append((argnum, rule, sources))
-        self._plans[mask] = plan
+        self._plans[pattern] = plan
         return plan
 
     def _argument(self, argnum: int) -> str:
@@ -230,51 +261,76 @@ class Primitive:
     # --- forward ----------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
+        # This is the cost of every operation: it is written for speed, in one piece.
         arrays: list[Any] = []
         parents: list[Any] = []
-        any_tensor = differentiable = False
+        any_tensor = False
+        pattern = 1  # a leading one, then for each argument whether it has a node
         for arg in args:
             if isinstance(arg, Tensor):
                 any_tensor = True
                 if arg._exposed:
-                    memory.settle(arg)
-                node = arg._node
-                if node is not None:
-                    differentiable = True
-                parents.append(node)
+                    settle(arg)
                 arrays.append(arg._array)
+                node = arg._node
+                parents.append(node)
+                pattern += pattern if node is None else pattern + 1
             else:
-                parents.append(None)
                 arrays.append(arg)
+                parents.append(None)
+                pattern += pattern
         try:
             result = self.forward(*arrays, **settings)
         except Exception as error:
             explain_failure(error, self._describe(arrays))
             raise
-        residuals: tuple[Any, ...] = ()
+        residuals: Sequence[Any] = ()
         if self.residuals:
-            result, *rest = result
-            residuals = tuple(rest)
+            result, *residuals = result
         if not any_tensor:
             return result
         if self.multiple:
-            outputs = tuple([self._own(array, args, arrays) for array in result])
-            answer: Any = tuple([tensor._array for tensor in outputs])
-        else:
-            output = self._own(result, args, arrays)
-            answer = output._array
-        if differentiable:
-            state = STATE.get()
-            if state.recording:
-                if self.multiple:
-                    self._record_multiple(args, arrays, parents, settings, outputs, answer, residuals, state)
-                elif answer.dtype.kind in "fc":
-                    output._node = self._record(
-                        args, arrays, parents, settings, answer, residuals, answer.shape, answer.dtype
-                    )
-                    for tape in state.tapes:
-                        tape.keep(output._node)
-        return outputs if self.multiple else output
+            return self._finish_multiple(result, args, arrays, parents, pattern, settings, residuals)
+        output = self._own(result, args, arrays)
+        if pattern != 1 << len(args):
+            recording, tapes = STATE.get()
+            array = output._array
+            if recording and array.dtype.kind in "fc":
+                plan = self._plans.get(pattern) or self._plan(pattern)
+                saved = plan.save(args, arrays, array, residuals) if plan.saves else ()
+                output._node = record = Record(
+                    self, settings or _NO_SETTINGS, plan, tuple(parents), saved, array.shape, array.dtype
+                )
+                for tape in tapes:
+                    tape.keep(record)
+        return output
+
+    def _finish_multiple(
+        self,
+        results: Any,
+        args: tuple[Any, ...],
+        arrays: list[Any],
+        parents: list[Any],
+        pattern: int,
+        settings: dict[str, Any],
+        residuals: Sequence[Any],
+    ) -> tuple[Tensor, ...]:
+        """The second half of a call, for primitives with several outputs."""
+        outputs = tuple([self._own(array, args, arrays) for array in results])
+        recording, tapes = STATE.get()
+        if recording and pattern != 1 << len(args) and any(output.dtype.kind in "fc" for output in outputs):
+            answer = tuple([output._array for output in outputs])
+            plan = self._plans.get(pattern) or self._plan(pattern)
+            saved = plan.save(args, arrays, answer, residuals)
+            shapes = tuple([array.shape for array in answer])
+            dtypes = tuple([array.dtype for array in answer])
+            record = Record(self, settings or _NO_SETTINGS, plan, tuple(parents), saved, shapes, dtypes)
+            for tape in tapes:
+                tape.keep(record)
+            for k, output in enumerate(outputs):
+                if output.dtype.kind in "fc":
+                    output._node = Output(record, k)
+        return outputs
 
     def _own(self, array: Any, args: tuple[Any, ...], arrays: list[Any]) -> Tensor:
         """A Tensor around an output, which may be a view of an argument."""
@@ -301,62 +357,6 @@ class Primitive:
         output._shared = shared
         return output
 
-    def _record(
-        self,
-        args: tuple[Any, ...],
-        arrays: list[Any],
-        parents: list[Any],
-        settings: dict[str, Any],
-        answer: Any,
-        residuals: tuple[Any, ...],
-        shape: Any,
-        dtype: Any,
-    ) -> Record:
-        mask = tuple([node is not None for node in parents])
-        plan = self._plans.get(mask)
-        if plan is None:
-            plan = self._plan(mask)
-        saved: list[Any] = []
-        for kind, which in plan.saves:
-            if kind == _ARGUMENT:
-                if which >= 0:
-                    saved.append(_keep(args[which]) if which < len(args) else None)
-                else:
-                    saved.append(tuple([_keep(arg) for arg in args[len(self.arguments) :]]))
-            elif kind == _ANSWER:
-                saved.append(answer)
-            elif kind == _RESIDUAL:
-                saved.append(residuals[which])
-            else:
-                read = np.shape if kind == _SHAPE else _dtype
-                if which >= 0:
-                    saved.append(read(arrays[which]))
-                else:
-                    saved.append(tuple([read(array) for array in arrays[len(self.arguments) :]]))
-        return Record(self, settings, plan, tuple(parents), tuple(saved), shape, dtype)
-
-    def _record_multiple(
-        self,
-        args: tuple[Any, ...],
-        arrays: list[Any],
-        parents: list[Any],
-        settings: dict[str, Any],
-        outputs: tuple[Tensor, ...],
-        answer: tuple[np.ndarray, ...],
-        residuals: tuple[Any, ...],
-        state: Any,
-    ) -> None:
-        shapes = tuple([array.shape for array in answer])
-        dtypes = tuple([array.dtype for array in answer])
-        if not any(dtype.kind in "fc" for dtype in dtypes):
-            return
-        record = self._record(args, arrays, parents, settings, answer, residuals, shapes, dtypes)
-        for tape in state.tapes:
-            tape.keep(record)
-        for k, output in enumerate(outputs):
-            if dtypes[k].kind in "fc":
-                output._node = Output(record, k)
-
     def _describe(self, arrays: Sequence[Any]) -> str:
         parts = []
         for argnum, array in enumerate(arrays):
@@ -370,8 +370,8 @@ class Primitive:
 
     def pull_back(
         self, record: Record, g: Any, needed: set[int] | None, create_graph: bool
-    ) -> Iterator[tuple[Any, Any]]:
-        """Yield ``(parent, cotangent)`` for the arguments of `record` that need one.
+    ) -> list[tuple[Any, Any]]:
+        """Return ``(parent, cotangent)`` for the arguments of `record` that need one.
 
         Parameters
         ----------
@@ -397,13 +397,12 @@ class Primitive:
             )
         if create_graph:
             saved = self._as_tensors(record, saved, plan)
-        settings = record.settings
-        parents = record.parents
         if plan.joint is not None:
-            yield from self._pull_back_jointly(record, g, saved, needed, create_graph)
-            return
+            return self._pull_back_jointly(record, g, saved, needed, create_graph)
+        settings = record.settings
+        result: list[tuple[Any, Any]] = []
         for argnum, rule, sources in plan.rules:
-            parent = parents[argnum]
+            parent = record.parents[argnum]
             if needed is not None and node_number(parent) not in needed:  # type: ignore[arg-type]
                 continue
             if rule is None:
@@ -411,23 +410,32 @@ class Primitive:
                     f"backward: primitive {self.name!r} has no VJP for argument {self._argument(argnum)!r}; register "
                     f"one with {self.name}.defvjp({self._argument(argnum)}=...), or detach() what is passed to it"
                 )
-            values = [
-                (saved[s] if s >= 0 else -1 - s)
-                if type(s) is int
-                else (settings[s] if s in settings else self.settings[s])
-                for s in sources
-            ]
+            values = []
+            for source in sources:
+                if type(source) is int:
+                    values.append(saved[source] if source >= 0 else -1 - source)
+                else:
+                    values.append(settings[source] if source in settings else self.settings[source])
             try:
                 cotangent = rule(g, *values)
             except Exception as error:
                 explain_failure(error, self._blame(argnum, parent))
                 raise
-            if cotangent is not None:
-                yield parent, self._fit(cotangent, argnum, parent, create_graph)
+            if cotangent is None:
+                continue
+            if (
+                type(cotangent) is not np.ndarray
+                or create_graph
+                or cotangent.shape != parent.shape  # type: ignore[union-attr]
+                or cotangent.dtype != parent.dtype  # type: ignore[union-attr]
+            ):
+                cotangent = self._fit(cotangent, argnum, parent, create_graph)
+            result.append((parent, cotangent))
+        return result
 
     def _pull_back_jointly(
         self, record: Record, g: Any, saved: tuple[Any, ...], needed: set[int] | None, create_graph: bool
-    ) -> Iterator[tuple[Any, Any]]:
+    ) -> list[tuple[Any, Any]]:
         rule, sources = record.plan.joint
         needs = tuple([node is not None and (needed is None or node_number(node) in needed) for node in record.parents])
         available = {**self.settings, **record.settings, "needs": needs}
@@ -443,9 +451,11 @@ class Primitive:
                 f"{len(cotangents) if isinstance(cotangents, (tuple, list)) else type(cotangents).__name__}, "
                 f"not {len(needs)} cotangents, one for each argument"
             )
-        for argnum, (parent, wanted, cotangent) in enumerate(zip(record.parents, needs, cotangents)):
-            if wanted and cotangent is not None:
-                yield parent, self._fit(cotangent, argnum, parent, create_graph)
+        return [
+            (parent, self._fit(cotangent, argnum, parent, create_graph))
+            for argnum, (parent, wanted, cotangent) in enumerate(zip(record.parents, needs, cotangents))
+            if wanted and cotangent is not None
+        ]
 
     def _fit(self, cotangent: Any, argnum: int, parent: Any, create_graph: bool) -> Any:
         """Check a cotangent against its argument; unbroadcast and cast it, here and nowhere else."""
@@ -521,7 +531,7 @@ class Primitive:
 def _keep(arg: Any) -> Any:
     """What a record keeps of an argument: the array of a Tensor, a copy of an array that a user may change."""
     if isinstance(arg, Tensor):
-        return memory.save(arg)
+        return memory.save(arg) if arg._exposed else arg._array
     return arg.copy() if isinstance(arg, np.ndarray) else arg
 
 

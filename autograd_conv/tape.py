@@ -328,6 +328,7 @@ class Accumulator:
         self._add_in_place = add_in_place
 
     def add(self, key: Any, cotangent: Any) -> None:
+        """Add a cotangent to what waits at `key`."""
         values = self.values
         if key not in values:
             values[key] = cotangent
@@ -338,6 +339,7 @@ class Accumulator:
             self._fresh.add(key)
 
     def take(self, key: Any) -> Any:
+        """Remove and return what waits at `key`; None if nothing does."""
         self._fresh.discard(key)
         return self.values.pop(key, None)
 
@@ -393,28 +395,21 @@ def sweep(
     leaves: dict[int, Leaf] = {}
     heap: list[int] = []
     arrived: dict[Any, Any] = {}
-
-    def arrive(node: Any, cotangent: Any) -> None:
-        kind = type(node)
-        if kind is Output:
-            record: Record = node.record
-            key: Any = (record.number, node.index)
-        else:
-            record = node
-            key = node.number
-        number = record.number
-        if needed is not None and number not in needed:
-            return
-        waiting.add(key, cotangent)
-        if kind is Leaf:
-            leaves[number] = node
-        elif number not in pending:
-            pending[number] = record
-            heappush(heap, -number)
-
-    for node, cotangent in roots:
-        arrive(node, cotangent)
-    while heap:
+    arriving: list[tuple[Any, Any]] = [pair for pair in roots if needed is None or node_number(pair[0]) in needed]
+    while True:
+        for node, cotangent in arriving:
+            kind = type(node)
+            number = node_number(node)
+            waiting.add(number if kind is not Output else (number, node.index), cotangent)
+            if number not in pending:
+                if kind is Leaf:
+                    leaves[number] = node
+                else:
+                    pending[number] = node.record if kind is Output else node
+                    heappush(heap, -number)
+        if not heap:
+            break
+        arriving = []
         number = -heappop(heap)
         record = pending.pop(number)
         if record.primitive.multiple:
@@ -434,9 +429,7 @@ def sweep(
                 f"backward: the record of {record.name!r} (output shape {record.shape}) was already used and "
                 "freed; pass retain_graph=True to the first backward() or grad() to go through it again"
             )
-        for parent, part in record.primitive.pull_back(record, cotangent, needed, create_graph):
-            arrive(parent, part)
-        del cotangent
+        arriving = record.primitive.pull_back(record, cotangent, needed, create_graph)
         if not (retain_graph or record.kept):
             record.saved = None
     if targets is None:

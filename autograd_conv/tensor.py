@@ -7,7 +7,7 @@ the NumPy function in question (`autograd_conv.dispatch`) and call it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import EllipsisType
 from typing import Any, Union
 
@@ -20,8 +20,34 @@ from .tape import STATE, Leaf, Node, Record, sweep
 
 __all__ = ["ArrayLike", "Tensor", "as_tensor", "raw", "tensor", "wrap"]
 
-_SCALARS = (int, float, complex, np.generic)
 _grad_lock = threading.Lock()
+
+
+def _operand(value: Any) -> Any:
+    """The other side of an operator, or NotImplemented if that side should have its turn."""
+    if isinstance(value, (Tensor, np.ndarray, int, float, complex, np.generic)):
+        return value
+    return np.asarray(value) if isinstance(value, (list, tuple)) else NotImplemented
+
+
+def _operators(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
+    """The methods ``__op__``, ``__rop__`` and ``__iop__`` that stand for a universal function."""
+
+    def forward(self: Tensor, other: Any) -> Any:
+        if type(other) is not Tensor and (other := _operand(other)) is NotImplemented:
+            return NotImplemented
+        return OPERATORS[ufunc](self, other)
+
+    def reflected(self: Tensor, other: Any) -> Any:
+        if (other := _operand(other)) is NotImplemented:
+            return NotImplemented
+        return OPERATORS[ufunc](other, self)
+
+    def in_place(self: Tensor, other: Any) -> Any:
+        result = forward(self, other)
+        return result if result is NotImplemented else self._become(result)
+
+    return forward, reflected, in_place
 
 
 class Tensor:
@@ -280,109 +306,34 @@ class Tensor:
         return self
 
     # --- operators ------------------------------------------------------------------------------------
+    # Forward, reflected and in place; the functions behind them are looked up at each call.
 
-    def __add__(self, other: Any) -> Tensor:
-        return _binary(np.add, self, other)
-
-    def __radd__(self, other: Any) -> Tensor:
-        return _binary(np.add, other, self)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return _binary(np.subtract, self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return _binary(np.subtract, other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return _binary(np.multiply, self, other)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return _binary(np.multiply, other, self)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return _binary(np.true_divide, self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return _binary(np.true_divide, other, self)
-
-    def __floordiv__(self, other: Any) -> Tensor:
-        return _binary(np.floor_divide, self, other)
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return _binary(np.floor_divide, other, self)
-
-    def __mod__(self, other: Any) -> Tensor:
-        return _binary(np.remainder, self, other)
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return _binary(np.remainder, other, self)
+    __add__, __radd__, __iadd__ = _operators(np.add)
+    __sub__, __rsub__, __isub__ = _operators(np.subtract)
+    __mul__, __rmul__, __imul__ = _operators(np.multiply)
+    __truediv__, __rtruediv__, __itruediv__ = _operators(np.true_divide)
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _operators(np.floor_divide)
+    __mod__, __rmod__, __imod__ = _operators(np.remainder)
+    __pow__, __rpow__, __ipow__ = _operators(np.power)
+    __matmul__, __rmatmul__, __imatmul__ = _operators(np.matmul)
+    __and__, __rand__, __iand__ = _operators(np.bitwise_and)
+    __or__, __ror__, __ior__ = _operators(np.bitwise_or)
+    __xor__, __rxor__, __ixor__ = _operators(np.bitwise_xor)
+    __lshift__, __rlshift__, __ilshift__ = _operators(np.left_shift)
+    __rshift__, __rrshift__, __irshift__ = _operators(np.right_shift)
+    # NumPy's comparison protocol: element by element, so the results are no bools.
+    __eq__ = _operators(np.equal)[0]  # type: ignore[assignment]
+    __ne__ = _operators(np.not_equal)[0]  # type: ignore[assignment]
+    __lt__ = _operators(np.less)[0]
+    __le__ = _operators(np.less_equal)[0]
+    __gt__ = _operators(np.greater)[0]
+    __ge__ = _operators(np.greater_equal)[0]
 
     def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
         return self // other, self % other
 
     def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
         return other // self, other % self
-
-    def __pow__(self, other: Any) -> Tensor:
-        return _binary(np.power, self, other)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return _binary(np.power, other, self)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return _binary(np.matmul, self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return _binary(np.matmul, other, self)
-
-    def __and__(self, other: Any) -> Tensor:
-        return _binary(np.bitwise_and, self, other)
-
-    def __rand__(self, other: Any) -> Tensor:
-        return _binary(np.bitwise_and, other, self)
-
-    def __or__(self, other: Any) -> Tensor:
-        return _binary(np.bitwise_or, self, other)
-
-    def __ror__(self, other: Any) -> Tensor:
-        return _binary(np.bitwise_or, other, self)
-
-    def __xor__(self, other: Any) -> Tensor:
-        return _binary(np.bitwise_xor, self, other)
-
-    def __rxor__(self, other: Any) -> Tensor:
-        return _binary(np.bitwise_xor, other, self)
-
-    def __lshift__(self, other: Any) -> Tensor:
-        return _binary(np.left_shift, self, other)
-
-    def __rlshift__(self, other: Any) -> Tensor:
-        return _binary(np.left_shift, other, self)
-
-    def __rshift__(self, other: Any) -> Tensor:
-        return _binary(np.right_shift, self, other)
-
-    def __rrshift__(self, other: Any) -> Tensor:
-        return _binary(np.right_shift, other, self)
-
-    # NumPy's comparison protocol: element by element, so the return type is not bool.
-    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return _binary(np.equal, self, other)
-
-    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return _binary(np.not_equal, self, other)
-
-    def __lt__(self, other: Any) -> Tensor:
-        return _binary(np.less, self, other)
-
-    def __le__(self, other: Any) -> Tensor:
-        return _binary(np.less_equal, self, other)
-
-    def __gt__(self, other: Any) -> Tensor:
-        return _binary(np.greater, self, other)
-
-    def __ge__(self, other: Any) -> Tensor:
-        return _binary(np.greater_equal, self, other)
 
     # Tensors are mutable containers of numbers, yet they key dictionaries (of optimizer state, say): by identity.
     __hash__ = object.__hash__
@@ -401,45 +352,6 @@ class Tensor:
 
     def __round__(self, ndigits: int = 0) -> Tensor:
         return self.round(ndigits)
-
-    def __iadd__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.add, self, other))
-
-    def __isub__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.subtract, self, other))
-
-    def __imul__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.multiply, self, other))
-
-    def __itruediv__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.true_divide, self, other))
-
-    def __ifloordiv__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.floor_divide, self, other))
-
-    def __imod__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.remainder, self, other))
-
-    def __ipow__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.power, self, other))
-
-    def __imatmul__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.matmul, self, other))
-
-    def __iand__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.bitwise_and, self, other))
-
-    def __ior__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.bitwise_or, self, other))
-
-    def __ixor__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.bitwise_xor, self, other))
-
-    def __ilshift__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.left_shift, self, other))
-
-    def __irshift__(self, other: Any) -> Tensor:
-        return self._become(_binary(np.right_shift, self, other))
 
     # --- conversions ----------------------------------------------------------------------------------
 
@@ -686,17 +598,6 @@ def _view(source: Tensor) -> Tensor:
     result = wrap(memory.share(source, source._array.view()))
     result._shared = True
     return result
-
-
-def _binary(ufunc: np.ufunc, left: Any, right: Any) -> Any:
-    """Apply an operator; operands that NumPy would not take either leave the stage to the other side."""
-    other = right if isinstance(left, Tensor) else left
-    if not isinstance(other, (Tensor, np.ndarray, *_SCALARS)):
-        if not isinstance(other, (list, tuple)):
-            return NotImplemented
-        other = np.asarray(other)
-        left, right = (left, other) if isinstance(left, Tensor) else (other, right)
-    return OPERATORS[ufunc](left, right)
 
 
 def assign_out(name: str, out: Any, result: Tensor) -> Any:

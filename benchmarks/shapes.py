@@ -102,11 +102,11 @@ class Convolution:
             groups, size = layer.groups, layer.size
             if max(inputs, outputs) > LEAST_CHANNELS:
                 if inputs > outputs:
-                    inputs //= 2
+                    inputs = max(inputs // 2, LEAST_CHANNELS)
                 else:
-                    outputs //= 2
+                    outputs = max(outputs // 2, LEAST_CHANNELS)
             elif groups > LEAST_CHANNELS:
-                groups //= 2
+                groups = max(groups // 2, LEAST_CHANNELS)
             else:
                 half = _halved(size, layer.kernel)
                 if half is None:
@@ -171,7 +171,7 @@ class Pooling:
         layer = replace(self, batch=1)
         while layer.work > work:
             if layer.channels > LEAST_CHANNELS:
-                layer = replace(layer, channels=layer.channels // 2)
+                layer = replace(layer, channels=max(layer.channels // 2, LEAST_CHANNELS))
                 continue
             half = _halved(layer.size, layer.kernel)
             if half is None:

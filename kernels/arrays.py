@@ -57,14 +57,18 @@ def compute_dtype(dtype: np.dtype[Any], function: str, integers: bool = True) ->
     TypeError
         For any other dtype, and for integers if `integers` is False.
 
+    Notes
+    -----
+    Byte order is not looked at; results have the machine's.
+
     Examples
     --------
     >>> compute_dtype(np.dtype("float16"), "conv2d"), compute_dtype(np.dtype("uint8"), "conv2d")
     (dtype('float32'), dtype('int64'))
     """
-    if dtype in (np.float32, np.float64):
+    if dtype.kind == "f" and dtype.itemsize in (4, 8):
         return dtype.newbyteorder("=")
-    if dtype == np.float16:
+    if dtype.kind == "f" and dtype.itemsize == 2:
         return np.dtype(np.float32)
     if integers and dtype.kind in "iu":
         return np.dtype(np.int64)

@@ -39,6 +39,10 @@ Array = NDArray[Any]
 FLOP_PER_NANOSECOND = 8.0
 BYTES_PER_NANOSECOND = 4.0
 
+# Up to so many channels of the result, the input gradient is made of dot products along the output's channels:
+# loops along 4 float32 fill a quarter of a 512-bit vector, half of a 256-bit one.
+DOT_CHANNELS = 4
+
 # A block of the weight gradient stays in the first-level cache (32 KiB) together with the rows it is made of.
 WEIGHT_BLOCK_BYTES = 16 * 1024
 # ... and has at most so many rows, so that small kernels still make enough blocks for all cores.
@@ -134,6 +138,32 @@ def _add_row_products(
                 row_a = matrix[q, left : left + per_target]
                 for i in range(per_target):
                     accumulator[i] += a * row_a[i]
+
+
+@kernel(fastmath=SUM_FLAGS)
+def _add_row_dots(
+    target: Array, target_first: int, target_step: int,
+    source: Array, source_first: int, source_step: int,
+    count: int, matrix: Array, groups: int,
+) -> None:  # fmt: skip
+    """Do what :func:`_add_row_products` does, with the matrix transposed: (T // G, Q), group by group of columns.
+
+    Each element of the target is a dot product along the source's channels: for targets of so few channels that
+    loops along them would not fill a vector, such as the gradient of an image.
+    """
+    per_target, width = matrix.shape
+    per_source = width // groups
+    for p in range(count):
+        t, s = target_first + p * target_step, source_first + p * source_step
+        for group in range(groups):
+            left = group * per_source
+            values = source[s, left : left + per_source]
+            for i in range(per_target):
+                row = matrix[i, left : left + per_source]
+                total = matrix.dtype.type(0)
+                for q in range(per_source):
+                    total += values[q] * row[q]
+                target[t, group * per_target + i] += total
 
 
 # ---------------------------------------------------------------- correlation
@@ -232,12 +262,13 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
 
 @kernel(fastmath=SUM_FLAGS)
 def _input_gradient_rows(
-    start: int, stop: int, gy: Array, packed: Array, gx: Array, window: Window, groups: int
+    start: int, stop: int, gy: Array, matrices: Array, gx: Array, window: Window, groups: int, dots: bool
 ) -> None:
     """Compute the rows ``start <= row < stop`` of `gx`, row ``(n * D + d) * H + h``; `gx` is modified in place.
 
     Gather form: a row takes only the taps ``u`` for which ``h + P - u*D`` is a multiple of the stride, so
-    that the zeros which `padpad` would insert are never multiplied.
+    that the zeros which `padpad` would insert are never multiplied. `matrices` are those of the taps: as they are,
+    if `dots`, else those of each group transposed.
     """
     depth, height, width = window.size
     taps_d, taps_h, taps_w = window.kernel
@@ -263,7 +294,12 @@ def _input_gradient_rows(
                 for kw in range(taps_w):
                     first, last = _pixels(kw, stride_w, dilation_w, before_w, width, out_w)
                     iw = first * stride_w + kw * dilation_w - before_w
-                    _add_row_products(gx_row, iw, stride_w, gy_row, first, 1, last - first, packed[kd, kh, kw], groups)
+                    count = last - first
+                    matrix = matrices[kd, kh, kw]
+                    if dots:
+                        _add_row_dots(gx_row, iw, stride_w, gy_row, first, 1, count, matrix, groups)
+                    else:
+                        _add_row_products(gx_row, iw, stride_w, gy_row, first, 1, count, matrix, groups)
 
 
 def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1) -> Array:
@@ -308,13 +344,17 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     channels = per_group * groups
     gx = np.empty((gy.shape[0], *window.size, channels), inner)
     if gx.size:
-        # (KD, KH, KW, C//G, G, O//G) -> (KD, KH, KW, O//G, G, C//G): each group's matrix transposed
-        packed = np.asarray(w).reshape(*window.kernel, per_group, groups, outputs // groups)
-        packed = contiguous(packed.swapaxes(3, 5), inner).reshape(*window.kernel, outputs // groups, channels)
+        per_output = outputs // groups
+        dots = per_group <= DOT_CHANNELS and per_output > DOT_CHANNELS
+        matrices = contiguous(w, inner)
+        if not dots:
+            # (KD, KH, KW, C//G, G, O//G) -> (KD, KH, KW, O//G, G, C//G): each group's matrix transposed
+            matrices = matrices.reshape(*window.kernel, per_group, groups, per_output).swapaxes(3, 5)
+            matrices = contiguous(matrices, inner).reshape(*window.kernel, per_output, channels)
         rows = gy.shape[0] * window.size[0] * window.size[1]
         nanoseconds = 2 * gy.size * per_group * window.taps / FLOP_PER_NANOSECOND
         parallel_for(
-            _input_gradient_rows, rows, contiguous(gy, inner), packed, gx, window, groups,
+            _input_gradient_rows, rows, contiguous(gy, inner), matrices, gx, window, groups, dots,
             nanoseconds=nanoseconds + gx.nbytes / BYTES_PER_NANOSECOND,
         )  # fmt: skip
     return gx.astype(dtype, copy=False)
@@ -557,7 +597,7 @@ def bias_gradient(gy: Array) -> Array:
     Rows are added in blocks of about the square root of their count, in an order that depends on the shape
     only: the rounding error of n terms grows with the square root of n, not with n.
     """
-    dtype = np.asarray(gy).dtype
+    dtype = np.asarray(gy).dtype.newbyteorder("=")
     inner = compute_dtype(dtype, "bias_gradient")
     outputs = gy.shape[-1]
     total = np.zeros(outputs, inner)

@@ -11,6 +11,7 @@ those outside ``[0, size)`` are padding.
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 Axes = tuple[int, int, int]
@@ -253,6 +254,12 @@ def is_asymmetric(padding: Any) -> bool:
     return _is_sequence(padding) and any(_is_sequence(entry) for entry in padding)
 
 
+def _embed(fill: int, values: Sequence[int]) -> Axes:
+    """Return `values`, one for each of the last axes, with `fill` for the axes before them."""
+    depth, height, width = (fill,) * (AXES - len(values)) + tuple(values)
+    return depth, height, width
+
+
 class Window(NamedTuple):
     """A window that slides over three spatial axes; immutable and hashable.
 
@@ -325,6 +332,80 @@ class Window(NamedTuple):
             return _cached_window(function, *arguments, bool(ceil_mode))
         return _parse_window(function, *arguments, bool(ceil_mode))
 
+    @classmethod
+    def transposed(
+        cls,
+        function: str,
+        sizes: Any,
+        kernel: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        dilation: Any = 1,
+    ) -> "Window":
+        """Return the window of the correlation whose input gradient is a transposed convolution.
+
+        What the transposed convolution reads is what the correlation writes: ``window.out`` holds `sizes`, and
+        ``window.size`` the size of the result,
+        ``(size - 1) * stride - before - after + extent + output_padding``.
+
+        Parameters
+        ----------
+        function, sizes, kernel, stride, dilation
+            As in :meth:`of`; `sizes` is the spatial shape of what the transposed convolution reads, at least 1.
+        padding : int or sequence
+            As :func:`parse_padding` takes it, but for ``"same"``, which has no meaning here.
+        output_padding : int or sequence of int
+            Elements added at the end; less than the stride or the dilation.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in :meth:`of`; and if the result would have no elements.
+
+        Examples
+        --------
+        >>> Window.transposed("conv_transpose1d", (3,), 3, 2, 1, 1).size
+        (1, 1, 6)
+        """
+        sizes = tuple(sizes)
+        n = len(sizes)
+        if not 1 <= n <= AXES:
+            raise ValueError(f"{function}: from 1 to {AXES} spatial axes are supported, got {n}")
+        sizes = per_axis(sizes, n, function, "input size", minimum=1)
+        kernel = per_axis(kernel, n, function, "kernel size", minimum=1)
+        stride = per_axis(stride, n, function, "stride", minimum=1)
+        dilation = per_axis(dilation, n, function, "dilation", minimum=1)
+        extra = per_axis(output_padding, n, function, "output_padding", minimum=0)
+        if isinstance(padding, str) and padding == "same":
+            raise ValueError(f'{function}: padding "same" has no meaning for a transposed convolution')
+        pairs = parse_padding(padding, sizes, kernel, stride, dilation, function)
+        results = []
+        for axis in range(n):
+            if extra[axis] >= max(stride[axis], dilation[axis]):
+                raise ValueError(
+                    f"{function}: output_padding must be less than the stride or the dilation, got "
+                    f"output_padding {extra[axis]}, stride {stride[axis]}, dilation {dilation[axis]}"
+                )
+            spans = extent(kernel[axis], dilation[axis])
+            result = (sizes[axis] - 1) * stride[axis] - sum(pairs[axis]) + spans + extra[axis]
+            if result < 1:
+                raise ValueError(
+                    f"{function}: the result would have size {result} on spatial axis {axis}: input {sizes[axis]}, "
+                    f"stride {stride[axis]}, effective kernel {spans}, padding {pairs[axis][0]} + {pairs[axis][1]}, "
+                    f"output_padding {extra[axis]}"
+                )
+            results.append(result)
+        return cls(
+            _embed(1, results),
+            _embed(1, kernel),
+            _embed(1, stride),
+            _embed(1, dilation),
+            _embed(0, [before for before, _ in pairs]),
+            _embed(0, [after for _, after in pairs]),
+            _embed(1, sizes),
+        )
+
     def spatial(self, n: int) -> tuple[int, ...]:
         """Return the spatial shape of the output for a window of `n` axes: the last `n` entries of `out`."""
         return self.out[AXES - n :]
@@ -366,19 +447,14 @@ def _parse_window(
                 f"padded input {padded} (input {sizes[axis]}, padding {before} + {after})"
             )
         out.append(output_size(sizes[axis], kernel[axis], stride[axis], before, after, dilation[axis], ceil_mode))
-
-    def embed(fill: int, values: tuple[int, ...]) -> Axes:
-        depth, height, width = (fill,) * (AXES - n) + values
-        return depth, height, width
-
     return Window(
-        embed(1, sizes),
-        embed(1, kernel),
-        embed(1, stride),
-        embed(1, dilation),
-        embed(0, tuple(before for before, _ in pairs)),
-        embed(0, tuple(after for _, after in pairs)),
-        embed(1, tuple(out)),
+        _embed(1, sizes),
+        _embed(1, kernel),
+        _embed(1, stride),
+        _embed(1, dilation),
+        _embed(0, [before for before, _ in pairs]),
+        _embed(0, [after for _, after in pairs]),
+        _embed(1, out),
     )
 
 
@@ -440,6 +516,20 @@ def check_pool_padding(function: str, window: Window, padding: Any) -> None:
                     f"{function}: padding must be at most half of the effective kernel: "
                     f"padding {before}, effective kernel {spans}"
                 )
+    check_windows_see(function, window)
+
+
+def check_windows_see(function: str, window: Window) -> None:
+    """Raise ValueError if a window lies wholly in padding.
+
+    Examples
+    --------
+    >>> check_windows_see("max_pool1d", Window.of("max_pool1d", (4,), 2, padding=((2, 0),)))
+    Traceback (most recent call last):
+        ...
+    ValueError: max_pool1d: no window may lie wholly in padding, window 0 on axis -1 does:
+    input 4, padding 2 + 0, kernel 2, dilation 1, stride 1
+    """
     blind = blind_window(window)
     if blind is not None:
         axis, index = blind

@@ -296,7 +296,7 @@ def kernel(function: Any = None, *, fastmath: Iterable[str] = (), **options: Any
     Returns
     -------
     callable
-        What :func:`numba.njit` returns: with ``NUMBA_DISABLE_JIT=1``, the function itself.
+        What :func:`numba.njit` returns; with ``NUMBA_DISABLE_JIT=1``, the function, with NumPy's warnings off.
 
     Notes
     -----
@@ -307,6 +307,9 @@ def kernel(function: Any = None, *, fastmath: Iterable[str] = (), **options: Any
         return functools.partial(kernel, fastmath=fastmath, **options)
     options = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath) or False, **options}
     dispatcher = numba.njit(**options)(function)
-    if hasattr(dispatcher, "_cache"):  # not so without JIT, or if another Numba names it differently
+    if dispatcher is function:
+        # NumPy's scalars warn of overflow and NaN where compiled arithmetic does not.
+        return np.errstate(all="ignore")(function)
+    if hasattr(dispatcher, "_cache"):  # unless another Numba names it differently
         dispatcher._cache = _Cache(function, options)
     return dispatcher

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import compute_dtype, contiguous
-from .geometry import AXES, Window
+from .geometry import AXES, Window, check_windows_see
 from .jit import kernel
 from .threads import parallel_for
 
@@ -128,7 +128,7 @@ def max_pool(x: Array, window: Window, ties: str = "row") -> tuple[Array, Array]
     x : ndarray, shape (N, D, H, W, C)
         Any strides, read-only or not; floating-point or integer.
     window : Window
-        Every window must see the input (:func:`.geometry.check_pool_padding`).
+        Every window must see at least one element of the input.
     ties : {"row", "column"}
         Which of equal elements wins: the first one row by row (as in PyTorch), or the one in the smallest
         column, then the smallest row, then the smallest depth (source 002).
@@ -145,7 +145,7 @@ def max_pool(x: Array, window: Window, ties: str = "row") -> tuple[Array, Array]
     TypeError
         If the dtype is not supported.
     ValueError
-        If the shape does not fit the window, or `ties` is unknown.
+        If the shape does not fit the window, a window lies wholly in padding, or `ties` is unknown.
 
     Notes
     -----
@@ -154,10 +154,11 @@ def max_pool(x: Array, window: Window, ties: str = "row") -> tuple[Array, Array]
     function = "max_pool"
     x = np.asarray(x)
     _check_shape(function, "x", x, window.size)
+    check_windows_see(function, window)
     if ties not in ("row", "column"):
         raise ValueError(f'{function}: ties must be "row" or "column", got {ties!r}')
     # int64 would not keep the order of large uint64
-    inner = np.dtype(np.uint64) if x.dtype == np.uint64 else compute_dtype(x.dtype, function)
+    inner = np.dtype(np.uint64) if x.dtype.kind == "u" and x.dtype.itemsize == 8 else compute_dtype(x.dtype, function)
     shape = (x.shape[0], *window.out, x.shape[4])
     y, offset = np.empty(shape, inner), np.empty(shape, offset_dtype(window))
     if y.size:
@@ -166,7 +167,7 @@ def max_pool(x: Array, window: Window, ties: str = "row") -> tuple[Array, Array]
             _tap_table(window, ties),
             nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
         )  # fmt: skip
-    return y.astype(x.dtype, copy=False), offset
+    return y.astype(x.dtype.newbyteorder("="), copy=False), offset
 
 
 @kernel
@@ -256,7 +257,7 @@ def max_pool_route(gy: Array, offset: Array, window: Window) -> Array:
             contiguous(offset, offset.dtype), gx, window, True,
             nanoseconds=(gy.size * window.taps + gx.size) / ELEMENTS_PER_NANOSECOND,
         )  # fmt: skip
-    return gx.astype(gy.dtype, copy=False)
+    return gx.astype(gy.dtype.newbyteorder("="), copy=False)
 
 
 @kernel
@@ -333,7 +334,7 @@ def max_pool_gather(x: Array, offset: Array, window: Window) -> Array:
             contiguous(offset, offset.dtype), y, window,
             nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
         )  # fmt: skip
-    return y.astype(x.dtype, copy=False)
+    return y.astype(x.dtype.newbyteorder("="), copy=False)
 
 
 def max_pool_indices(offset: Array, window: Window) -> NDArray[np.int64]:
@@ -466,7 +467,7 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = True, divisor_o
     x : ndarray, shape (N, D, H, W, C)
         Any strides, read-only or not; floating-point.
     window : Window
-        Every window must see the input (:func:`.geometry.check_pool_padding`).
+        Every window must see at least one element of the input.
     count_include_pad, divisor_override
         As in :func:`average_divisor`.
 
@@ -479,7 +480,7 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = True, divisor_o
     TypeError
         If `x` is not floating-point, or `divisor_override` not an integer.
     ValueError
-        If the shape does not fit the window, or `divisor_override` is 0.
+        If the shape does not fit the window, a window lies wholly in padding, or `divisor_override` is 0.
 
     Notes
     -----
@@ -488,6 +489,7 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = True, divisor_o
     function = "avg_pool"
     x = np.asarray(x)
     _check_shape(function, "x", x, window.size)
+    check_windows_see(function, window)
     inner = compute_dtype(x.dtype, function, integers=False)
     divisor = average_divisor(window, count_include_pad, divisor_override).astype(inner)
     y = np.empty((x.shape[0], *window.out, x.shape[4]), inner)
@@ -496,7 +498,7 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = True, divisor_o
             _avg_pool_rows, y.shape[0] * y.shape[1] * y.shape[2], contiguous(x, inner), divisor, y, window,
             nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
         )  # fmt: skip
-    return y.astype(x.dtype, copy=False)
+    return y.astype(x.dtype.newbyteorder("="), copy=False)
 
 
 def avg_pool_input_gradient(
@@ -542,4 +544,4 @@ def avg_pool_input_gradient(
             _route_rows, gx.shape[0] * gx.shape[1] * gx.shape[2], shares, unused, gx, window, False,
             nanoseconds=(gy.size * window.taps + gx.size) / ELEMENTS_PER_NANOSECOND,
         )  # fmt: skip
-    return gx.astype(gy.dtype, copy=False)
+    return gx.astype(gy.dtype.newbyteorder("="), copy=False)

@@ -6,6 +6,7 @@ with them. The images are the 1797 handwritten digits of 8 by 8 pixels that come
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import math
@@ -115,7 +116,7 @@ def load_data(rng: np.random.Generator, test_fraction: float = 0.2) -> Data:
 
 
 def augment(
-    images: np.ndarray, rng: np.random.Generator, turn: float = 0.2, zoom: float = 0.1, shift: float = 1.0
+    images: np.ndarray, rng: np.random.Generator, turn: float = 0.15, zoom: float = 0.08, shift: float = 0.7
 ) -> np.ndarray:
     """Turn, zoom and shift each image a little, as another hand might have written it.
 
@@ -264,17 +265,12 @@ def train(
             done += len(batch)
             loss_sum += loss.item() * len(batch)
             correct += int(np.sum(scores.numpy().argmax(axis=1) == labels))
-            if not math.isfinite(loss_sum):
-                progress.close()
-                raise DemoError(
-                    f"the loss became {loss.item()} in epoch {epoch}; choose a --learning-rate smaller than "
-                    f"{settings.learning_rate:g}",
-                    exit_code=1,
-                )
+            _require_finite(loss.item(), epoch, settings, progress)
             progress.step(epoch, done, loss_sum / done, correct / done)
             if stop.made:
                 break
         test_loss, probabilities = evaluate(parameters, data.test_images, data.test_labels)
+        _require_finite(test_loss, epoch, settings, progress)
         history.epoch.append(epoch - 1 + done / count)
         history.train_loss.append(loss_sum / done)
         history.train_accuracy.append(correct / done)
@@ -285,6 +281,16 @@ def train(
             break
     progress.close()
     return history
+
+
+def _require_finite(loss: float, epoch: int, settings: Settings, progress: Progress) -> None:
+    if not math.isfinite(loss):
+        progress.close()
+        raise DemoError(
+            f"the loss became {loss} in epoch {epoch}; choose a --learning-rate smaller than "
+            f"{settings.learning_rate:g}",
+            exit_code=1,
+        )
 
 
 # --- the command ------------------------------------------------------------------------------------------
@@ -311,6 +317,7 @@ def run(settings: Settings, stream: TextIO) -> int:
     KeyboardInterrupt
         Upon Ctrl-C before the training has begun or after it has ended, or twice during it.
     """
+    start = time.perf_counter()
     _require_extras()
     _require_folder(settings.output)
     try:
@@ -319,18 +326,12 @@ def run(settings: Settings, stream: TextIO) -> int:
         raise DemoError(str(error)) from None
     ac.set_num_threads(settings.threads or threads_before)
     try:
-        return _train_and_report(settings, stream)
-    except OSError as error:
-        raise DemoError(
-            f"cannot write to {settings.output}: {error.strerror or error}; choose another folder with --output",
-            exit_code=1,
-        ) from None
+        return _train_and_report(settings, stream, start)
     finally:
         ac.set_num_threads(threads_before)
 
 
-def _train_and_report(settings: Settings, stream: TextIO) -> int:
-    start = time.perf_counter()
+def _train_and_report(settings: Settings, stream: TextIO, start: float) -> int:
     rng = np.random.default_rng(settings.seed)
     data = load_data(rng)
     parameters = initial_parameters(rng)
@@ -348,30 +349,33 @@ def _train_and_report(settings: Settings, stream: TextIO) -> int:
         loss.backward()
 
     path = settings.output
-    with StopRequest() as stop:
+    # Numbers that overflow end the training with a message of its own; NumPy's warnings would only hide it.
+    with StopRequest() as stop, np.errstate(over="ignore", invalid="ignore"):
         history = train(parameters, data, settings, rng, progress, stop)
-        ac.save(path / "parameters.npz", parameters)
+        with _writing_to(path):
+            ac.save(path / "parameters.npz", parameters)
     if stop.made:
         print(f"\nCtrl-C: ended after {history.epoch[-1]:.2f} epochs; what was learned is saved", file=stream)
 
     _, probabilities = evaluate(parameters, data.test_images, data.test_labels)
     predicted = probabilities.argmax(axis=1)
     accuracy = float(np.mean(predicted == data.test_labels))
-    facts = {key: str(value) if key == "output" else value for key, value in asdict(settings).items()}
-    text = json.dumps({"settings": facts, "history": asdict(history), "test_accuracy": accuracy}, indent=2)
-    (path / "history.json").write_text(text + "\n", encoding="utf-8")
+    used = {**asdict(settings), "threads": ac.get_num_threads(), "output": str(path)}
+    text = json.dumps({"settings": used, "history": asdict(history), "test_accuracy": accuracy}, indent=2)
     with ac.no_grad():
-        maps = [m.numpy()[0] for m in feature_maps(parameters, ac.tensor(data.test_images[:1]))]
-    report.draw(
-        path / "digits.png",
-        curves=asdict(history),
-        kernels=parameters["conv1.weight"].numpy()[:, 0],
-        digit=data.test_images[0, 0],
-        maps=maps,
-        images=data.test_images[:, 0],
-        labels=data.test_labels,
-        probabilities=probabilities,
-    )
+        maps = feature_maps(parameters, ac.tensor(data.test_images[:1]))
+    with _writing_to(path):
+        (path / "history.json").write_text(text + "\n", encoding="utf-8")
+        report.draw(
+            path / "digits.png",
+            curves=asdict(history),
+            kernels=parameters["conv1.weight"].numpy()[:, 0],
+            digit=data.test_images[0, 0],
+            maps=[layer.numpy()[0] for layer in maps],
+            images=data.test_images[:, 0],
+            labels=data.test_labels,
+            probabilities=probabilities,
+        )
 
     print(f"\n{report.confusion_table(data.test_labels, predicted)}", file=stream)
     wrong = int(np.sum(predicted != data.test_labels))
@@ -379,6 +383,17 @@ def _train_and_report(settings: Settings, stream: TextIO) -> int:
     print(f"{duration(time.perf_counter() - start)} in all; parameters.npz, digits.png and ", end="", file=stream)
     print(f"history.json are in {path}", file=stream, flush=True)
     return 130 if stop.made else 0
+
+
+@contextlib.contextmanager
+def _writing_to(path: Path) -> Iterator[None]:
+    """A disk may fill up during the training: say so in a line."""
+    try:
+        yield
+    except OSError as error:
+        raise DemoError(
+            f"cannot write to {path}: {error.strerror or error}; choose another folder with --output", exit_code=1
+        ) from None
 
 
 def _require_extras() -> None:
@@ -402,6 +417,4 @@ def _require_folder(path: Path) -> None:
     except (FileExistsError, NotADirectoryError):
         raise DemoError(f"{path}: a file is in the way; choose another folder with --output") from None
     except OSError as error:
-        raise DemoError(
-            f"{path}: cannot be written ({error.strerror}); choose another folder with --output"
-        ) from None
+        raise DemoError(f"{path}: cannot be written ({error.strerror}); choose another folder with --output") from None

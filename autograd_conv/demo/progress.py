@@ -119,9 +119,8 @@ class Progress:
         seen = (epoch - 1) * self._images + done
         speed = seen / max(time.perf_counter() - self._start, 1e-9)
         left = (self._epochs * self._images - seen) / speed
-        return (
-            f"loss {loss:.4f}  train {accuracy:7.2%}{self._tested}  {speed:5.0f} images/s"
-            + (f"  {duration(left)} left" if left else "")
+        return f"loss {loss:.4f}  train {accuracy:7.2%}{self._tested}  {speed:5.0f} images/s" + (
+            f"  {duration(left)} left" if left else ""
         )
 
     def _replace(self, line: str) -> None:

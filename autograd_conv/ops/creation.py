@@ -9,13 +9,15 @@ import numpy as np
 
 from ..dispatch import implements, register_numpy
 from ..tensor import ArrayLike, Tensor, raw, wrap
-from .shape import asarray, broadcast_to, reshape
+from .conversion import asarray
+from .shape import broadcast_to, reshape
 
 __all__ = [
-    "arange", "bool", "bool_", "can_cast", "complex64", "complex128", "e", "empty", "empty_like", "euler_gamma",
-    "eye", "finfo", "float16", "float32", "float64", "full", "full_like", "geomspace", "identity", "iinfo", "inf",
-    "int8", "int16", "int32", "int64", "isdtype", "linspace", "logspace", "meshgrid", "nan", "newaxis", "ones",
-    "ones_like", "pi", "result_type", "tri", "uint8", "uint16", "uint32", "uint64", "zeros", "zeros_like",
+    "allclose", "arange", "array_equal", "array_equiv", "bool", "bool_", "can_cast", "complex64", "complex128",
+    "e", "empty", "empty_like", "euler_gamma", "eye", "finfo", "float16", "float32", "float64", "full",
+    "full_like", "geomspace", "identity", "iinfo", "inf", "int8", "int16", "int32", "int64", "iscomplexobj",
+    "isdtype", "isrealobj", "linspace", "logspace", "meshgrid", "nan", "ndim", "newaxis", "ones", "ones_like",
+    "pi", "result_type", "shape", "size", "tri", "uint8", "uint16", "uint32", "uint64", "zeros", "zeros_like",
 ]  # fmt: skip
 
 pi, e, euler_gamma, inf, nan, newaxis = np.pi, np.e, np.euler_gamma, np.inf, np.nan, np.newaxis
@@ -82,9 +84,7 @@ register_numpy(np.linspace, linspace)
 
 
 @implements(np.meshgrid)
-def meshgrid(
-    *xi: ArrayLike, copy: Any = True, sparse: Any = False, indexing: str = "xy"
-) -> tuple[Tensor, ...]:
+def meshgrid(*xi: ArrayLike, copy: Any = True, sparse: Any = False, indexing: str = "xy") -> tuple[Tensor, ...]:
     """Coordinates of the points of a grid; gradients reach the arguments.
 
     Parameters
@@ -137,3 +137,11 @@ def _question(function: Callable[..., Any]) -> Callable[..., Any]:
 
 result_type = _question(np.result_type)
 can_cast = _question(np.can_cast)
+shape = _question(np.shape)
+ndim = _question(np.ndim)
+size = _question(np.size)
+iscomplexobj = _question(np.iscomplexobj)
+isrealobj = _question(np.isrealobj)
+allclose = _question(np.allclose)
+array_equal = _question(np.array_equal)
+array_equiv = _question(np.array_equiv)

@@ -117,9 +117,7 @@ sinh = _ufunc(np.sinh, "Hyperbolic sine.", x=lambda g, x: g * np.cosh(x))
 cosh = _ufunc(np.cosh, "Hyperbolic cosine.", x=lambda g, x: g * np.sinh(x))
 tanh = _ufunc(np.tanh, "Hyperbolic tangent.", x=lambda g, ans: g * (1 - ans * ans))
 arcsinh = _ufunc(np.arcsinh, "Inverse hyperbolic sine.", x=lambda g, x: g / np.sqrt(x * x + 1))
-arccosh = _ufunc(
-    np.arccosh, "Inverse hyperbolic cosine.", x=lambda g, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1))
-)
+arccosh = _ufunc(np.arccosh, "Inverse hyperbolic cosine.", x=lambda g, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
 arctanh = _ufunc(np.arctanh, "Inverse hyperbolic tangent.", x=lambda g, x: g / (1 - x * x))
 deg2rad = _ufunc(np.deg2rad, "Degrees to radians.", x=lambda g: g * (math.pi / 180))
 radians = _ufunc(np.radians, "Degrees to radians.", x=lambda g: g * (math.pi / 180))
@@ -143,9 +141,7 @@ add = _ufunc(np.add, "x + y.", x=lambda g: g, y=lambda g: g)
 subtract = _ufunc(np.subtract, "x - y.", x=lambda g: g, y=lambda g: -g)
 multiply = _ufunc(np.multiply, "x * y.", x=lambda g, y: g * y, y=lambda g, x: g * x)
 divide = _ufunc(np.true_divide, "x / y.", x=lambda g, y: g / y, y=lambda g, y, ans: -g * ans / y)
-floor_divide = _ufunc(
-    np.floor_divide, "floor(x / y); its derivatives are 0.", x=lambda g: None, y=lambda g: None
-)
+floor_divide = _ufunc(np.floor_divide, "floor(x / y); its derivatives are 0.", x=lambda g: None, y=lambda g: None)
 remainder = _ufunc(
     np.remainder,
     "x - y * floor(x / y), with the sign of y.",
@@ -336,9 +332,7 @@ def _above(high: Any, x: Any) -> Any:
 _clip.defvjp(
     # At a bound itself the cotangent goes to x, as in PyTorch; the upper bound wins where the bounds cross.
     x=lambda g, x, low, high: np.where(np.logical_or(_below(low, x), _above(high, x)), 0, g),
-    low=lambda g, x, low, high: np.where(
-        np.logical_and(_below(low, x), np.logical_not(_above(high, low))), g, 0
-    ),
+    low=lambda g, x, low, high: np.where(np.logical_and(_below(low, x), np.logical_not(_above(high, low))), g, 0),
     high=lambda g, x, low, high: np.where(_above(high, x if low is None else np.maximum(x, low)), g, 0),
 )
 
@@ -386,9 +380,7 @@ def round(a: ArrayLike, decimals: int = 0, out: Tensor | None = None) -> Tensor:
     return result if out is None else assign_out("round", out, result)
 
 
-def _nan_to_num_forward(
-    x: Any, *, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
-) -> Any:
+def _nan_to_num_forward(x: Any, *, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     return np.nan_to_num(x, copy=True, nan=nan, posinf=posinf, neginf=neginf)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,13 @@ import numpy as np
 from ..dispatch import OPERATORS, implements
 from ..primitive import Primitive, primitive
 from ..tensor import ArrayLike, Tensor, assign_out
-from .shape import asarray
+from .conversion import asarray
+from .shape import expand_dims, moveaxis, ravel, reshape, roll, squeeze, transpose
 
-__all__ = ["matmul"]
+__all__ = ["cross", "dot", "inner", "kron", "matmul", "outer", "tensordot", "vdot", "vecdot"]
+
+
+# --- matrix product ----------------------------------------------------------------------------------------
 
 
 def _matmul_x(g: Any, x_shape: tuple[int, ...], y: Any) -> Any:
@@ -33,7 +36,7 @@ def _matmul_y(g: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
         return np.matmul(g[..., None, :], x)[..., 0, :]  # (..., m), (..., m, k) -> (..., k)
     if len(y_shape) == 2 and x.ndim > 2:
         # One matrix for a whole batch: a single product sums over the batch too.
-        x, g = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+        x, g = x.reshape((-1, x.shape[-1])), g.reshape((-1, g.shape[-1]))
     return np.matmul(np.matrix_transpose(x), g)
 
 
@@ -65,6 +68,158 @@ def matmul(x1: ArrayLike, x2: ArrayLike, /, out: Any = None, *, dtype: Any = Non
     ValueError
         If the inner lengths differ, or a factor has no axes.
     """
-    left, right = asarray(x1, dtype), asarray(x2, dtype)
-    result: Tensor = _matmul(left, right)
+    result: Tensor = _matmul(asarray(x1, dtype), asarray(x2, dtype))
     return result if out is None else assign_out("matmul", out, result)
+
+
+# --- by way of the matrix product --------------------------------------------------------------------------
+
+
+@implements(np.tensordot)
+def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Tensor:
+    """Sum of products over axes of two arrays.
+
+    Parameters
+    ----------
+    a, b : array_like
+    axes : int or pair of (int or sequence of int)
+        The last so many axes of `a` with the first of `b`; or which axes of `a`, and which of `b`.
+
+    Returns
+    -------
+    Tensor
+        With the other axes of `a`, and then those of `b`.
+
+    Raises
+    ------
+    ValueError
+        If the axes are not as many, or not as long, on both sides.
+    """
+    x, y = asarray(a), asarray(b)
+    if isinstance(axes, (int, np.integer)):
+        left, right = list(range(x.ndim - int(axes), x.ndim)), list(range(int(axes)))
+    else:
+        left, right = [[int(n) for n in np.atleast_1d(pick)] for pick in axes]
+    for name, picked, array in (("a", left, x), ("b", right, y)):
+        wrong = [axis for axis in picked if not -array.ndim <= axis < array.ndim]
+        if wrong:
+            raise ValueError(f"tensordot: axes={axes} asks for axis {wrong[0]} of {name}, whose shape is {array.shape}")
+    left, right = [axis % x.ndim for axis in left], [axis % y.ndim for axis in right]
+    lengths = [x.shape[axis] for axis in left]
+    if lengths != [y.shape[axis] for axis in right]:
+        raise ValueError(
+            f"tensordot: axes={axes} of a (shape {x.shape}) and b (shape {y.shape}) have lengths {lengths} and "
+            f"{[y.shape[axis] for axis in right]}; they must be equal"
+        )
+    rows = [axis for axis in range(x.ndim) if axis not in left]
+    columns = [axis for axis in range(y.ndim) if axis not in right]
+    summed = int(np.prod(lengths, dtype=np.intp))
+    m = int(np.prod([x.shape[axis] for axis in rows], dtype=np.intp))
+    n = int(np.prod([y.shape[axis] for axis in columns], dtype=np.intp))
+    product = _matmul(
+        reshape(transpose(x, [*rows, *left]), (m, summed)),
+        reshape(transpose(y, [*right, *columns]), (summed, n)),
+    )
+    return reshape(product, [x.shape[axis] for axis in rows] + [y.shape[axis] for axis in columns])
+
+
+@implements(np.dot)
+def dot(a: ArrayLike, b: ArrayLike, out: Any = None) -> Tensor:
+    """Product of vectors and matrices as `matmul`, of numbers with anything, or over inner axes.
+
+    Parameters
+    ----------
+    a : array_like
+    b : array_like
+        With more than two axes, the sum is over the last axis of `a` and the last but one of `b`, and the
+        other axes of both remain (nothing is broadcast).
+    out : Tensor, optional
+        Where to store the result.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ValueError
+        If the lengths of the summed axes differ.
+    """
+    x, y = asarray(a), asarray(b)
+    if x.ndim == 0 or y.ndim == 0:
+        result = x * y
+    elif x.ndim <= 2 and y.ndim <= 2:
+        result = _matmul(x, y)
+    else:
+        result = tensordot(x, y, (-1, -2 if y.ndim > 1 else 0))
+    return result if out is None else assign_out("dot", out, result)
+
+
+@implements(np.vdot)
+def vdot(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Sum of products of all elements, those of `a` conjugated."""
+    x, y = ravel(a), ravel(b)
+    result: Tensor = _matmul(np.conjugate(x) if x.dtype.kind == "c" else x, y)
+    return result
+
+
+@implements(np.inner)
+def inner(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Sum of products over the last axes."""
+    x, y = asarray(a), asarray(b)
+    return x * y if x.ndim == 0 or y.ndim == 0 else tensordot(x, y, (-1, -1))
+
+
+@implements(np.outer)
+def outer(a: ArrayLike, b: ArrayLike, out: Any = None) -> Tensor:
+    """All products of an element of `a` with one of `b`: shape ``(a.size, b.size)``."""
+    result = reshape(a, (-1, 1)) * reshape(b, (1, -1))
+    return result if out is None else assign_out("outer", out, result)
+
+
+@implements(np.vecdot)
+def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """Scalar products of vectors along an axis, broadcast; `x1` is conjugated."""
+    x, y = asarray(x1), asarray(x2)
+    if x.ndim == 0 or y.ndim == 0 or x.shape[axis] != y.shape[axis]:
+        raise ValueError(
+            f"vecdot: x1 has shape {x.shape} and x2 has shape {y.shape}; both must have the same length along axis "
+            f"{axis}"
+        )
+    if axis != -1:
+        x, y = moveaxis(x, axis, -1), moveaxis(y, axis, -1)
+    if x.dtype.kind == "c":
+        x = np.conjugate(x)  # type: ignore[assignment]
+    product = _matmul(expand_dims(x, -2), expand_dims(y, -1))  # (..., 1, k), (..., k, 1) -> (..., 1, 1)
+    return squeeze(product, (-2, -1))
+
+
+@implements(np.kron)
+def kron(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """Kronecker product: `b` in place of each element of `a`, multiplied by it."""
+    x, y = asarray(a), asarray(b)
+    ndim = max(x.ndim, y.ndim)
+    m, n = (1,) * (ndim - x.ndim) + x.shape, (1,) * (ndim - y.ndim) + y.shape
+    # (m1, 1, m2, 1) times (1, n1, 1, n2)
+    product = reshape(x, [k for length in m for k in (length, 1)]) * reshape(
+        y, [k for length in n for k in (1, length)]
+    )
+    return reshape(product, [p * q for p, q in zip(m, n)])
+
+
+@implements(np.cross)
+def cross(a: ArrayLike, b: ArrayLike, axis: int = -1) -> Tensor:
+    """Vector product of three-dimensional vectors along an axis, broadcast.
+
+    Raises
+    ------
+    ValueError
+        If the axis has another length than 3.
+    """
+    x, y = asarray(a), asarray(b)
+    for name, array in (("a", x), ("b", y)):
+        if not -array.ndim <= axis < array.ndim or array.shape[axis] != 3:
+            raise ValueError(f"cross: {name} has shape {array.shape}; the length along axis {axis} must be 3")
+    x, y = moveaxis(x, axis, -1), moveaxis(y, axis, -1)
+    product = roll(x, -1, -1) * roll(y, -2, -1) - roll(x, -2, -1) * roll(y, -1, -1)
+    return moveaxis(product, -1, axis)

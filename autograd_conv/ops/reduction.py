@@ -1,59 +1,100 @@
-"""Sums, extremes and other functions that reduce axes, or accumulate along one."""
+"""Sums, means and products over axes.
+
+The rules restore the reduced axes with length one (`kept_shape`) and broadcast. What they need is an array's shape
+where that suffices.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..dispatch import implements
-from ..primitive import primitive
+from ..dispatch import FUNCTIONS, implements
+from ..primitive import Primitive, primitive
 from ..tensor import ArrayLike, Tensor, assign_out, raw
-from .elementwise import where as _where
-from .shape import asarray
+from .conversion import asarray, astype
+from .elementwise import where as select
 
-__all__ = ["max", "mean", "sum"]
+__all__ = ["average", "mean", "nansum", "prod", "std", "sum", "var"]
 
 Axes = int | tuple[int, ...] | None
 
 
-def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    """The reduced axes as numbers from 0 on; NumPy has checked them in the forward."""
-    if axis is None:
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """The reduced axes, counted from 0; the forward has checked them."""
+    if axis is None or ndim == 0:
         return tuple(range(ndim))
-    return tuple([a % ndim for a in axis]) if isinstance(axis, tuple) else ((axis % ndim,) if ndim else ())
+    return tuple([a % ndim for a in axis]) if isinstance(axis, (tuple, list)) else (axis % ndim,)
 
 
-def _kept(x_shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
+def kept_shape(x_shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     """Shape of a result whose reduced axes are kept with length one."""
     if axis is None:
         return (1,) * len(x_shape)
-    reduced = _axes(axis, len(x_shape))
+    reduced = axes_of(axis, len(x_shape))
     return tuple([1 if k in reduced else n for k, n in enumerate(x_shape)])
 
 
 def _count(x_shape: tuple[int, ...], axis: Any) -> int:
-    """Number of elements that one element of the result is made from."""
+    """Number of elements that go into one element of the result."""
     count = 1
-    for a in _axes(axis, len(x_shape)):
+    for a in axes_of(axis, len(x_shape)):
         count *= x_shape[a]
     return count
 
 
-def _sum_vjp(g: Any, x_shape: tuple[int, ...], axis: Any) -> Any:
-    return np.broadcast_to(g.reshape(_kept(x_shape, axis)), x_shape)
+def tupled(axis: Any) -> Any:
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
+def finish(name: str, result: Any, out: Any) -> Tensor:
+    finished: Tensor = result if out is None else assign_out(name, out, result)
+    return finished
+
+
+def register_reduce(ufunc: np.ufunc, function: Callable[..., Tensor]) -> None:
+    """Make ``ufunc.reduce`` of a Tensor call `function`; unlike those, it reduces the first axis by default."""
+
+    def reduce(
+        a: ArrayLike,
+        axis: Axes = 0,
+        dtype: Any = None,
+        out: Any = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Tensor:
+        more = {"initial": initial} if initial is not None else {}
+        if where is not True:
+            more["where"] = where
+        x = asarray(a) if dtype is None else astype(a, dtype, copy=False)
+        return function(x, axis=axis, out=out, keepdims=keepdims, **more)
+
+    FUNCTIONS[ufunc, "reduce"] = reduce
+
+
+# --- sums --------------------------------------------------------------------------------------------------
+
+
+def _fold(ufunc: np.ufunc) -> Callable[..., Any]:
+    """What np.sum and np.prod come to, without their detours."""
+    reduce: Any = ufunc.reduce
+    return lambda x, *, axis=None, dtype=None, keepdims=False: reduce(x, axis, dtype, None, keepdims)
+
+
+_sum = primitive(_fold(np.add), name="sum").defvjp(
+    x=lambda g, x_shape, axis: np.broadcast_to(g.reshape(kept_shape(x_shape, axis)), x_shape)
+)
 
 
 def _mean_vjp(g: Any, x_shape: tuple[int, ...], axis: Any) -> Any:
+    # The mean of nothing has no elements to send a cotangent to; it must not divide by zero either.
     count = _count(x_shape, axis) or 1
-    return np.broadcast_to(g.reshape(_kept(x_shape, axis)) / count, x_shape)
+    return np.broadcast_to(g.reshape(kept_shape(x_shape, axis)) / count, x_shape)
 
 
-_sum = primitive(
-    lambda x, *, axis=None, dtype=None, keepdims=False: np.add.reduce(x, axis, dtype, None, keepdims),
-    name="sum",
-).defvjp(x=_sum_vjp)
 _mean = primitive(
     lambda x, *, axis=None, dtype=None, keepdims=False: np.mean(x, axis, dtype, keepdims=keepdims),
     name="mean",
@@ -61,35 +102,277 @@ _mean = primitive(
 
 
 @implements(np.sum)
-def sum(a: ArrayLike, axis: Axes = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
-    return _sum(asarray(a), axis=axis, dtype=dtype, keepdims=keepdims)
+def sum(
+    a: ArrayLike,
+    axis: Axes = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Tensor:
+    """Sum over axes.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        Which axes to sum over; by default all.
+    dtype : dtype, optional
+        Type in which to add up; by default that of `a`, and int64 for smaller integers and booleans.
+    out : Tensor, optional
+        Where to store the result.
+    keepdims : bool
+        Keep the summed axes, with length one.
+    initial : scalar, optional
+        Added to the result.
+    where : array_like of bool, optional
+        Which elements to include.
+
+    Returns
+    -------
+    Tensor
+        The cotangent is repeated along the summed axes. The sum of nothing is 0.
+    """
+    x = asarray(a)
+    if where is not True:
+        x = select(where, x, 0)
+    result = _sum(x, axis=tupled(axis), dtype=dtype, keepdims=keepdims)
+    return finish("sum", result if initial is None else result + initial, out)
+
+
+register_reduce(np.add, sum)
+
+
+@implements(np.nansum)
+def nansum(a: ArrayLike, axis: Axes = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
+    """Sum over axes with NaN as zero; the cotangent of a NaN is 0."""
+    x = asarray(a)
+    return sum(select(np.isnan(x._array), 0, x), axis, dtype, out, keepdims)
 
 
 @implements(np.mean)
-def mean(a: ArrayLike, axis: Axes = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
-    return _mean(asarray(a), axis=axis, dtype=dtype, keepdims=keepdims)
+def mean(
+    a: ArrayLike,
+    axis: Axes = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+) -> Tensor:
+    """Arithmetic mean over axes.
 
+    Parameters
+    ----------
+    a : array_like
+        Integers give float64.
+    axis, dtype, out, keepdims, where
+        As for `sum`.
 
-def _extreme_vjp(g: Any, x: Any, ans: Any, axis: Any, where: Any) -> Any:
-    kept = _kept(x.shape, axis)
-    ans = ans.reshape(kept)
-    # The second test is for NaN, the only value that differs from itself: it wins, and so shares.
-    wins = np.equal(x, ans) | (np.not_equal(x, x) & np.not_equal(ans, ans))
+    Returns
+    -------
+    Tensor
+        The mean of nothing is NaN, with a warning, as in NumPy.
+    """
+    x = asarray(a)
     if where is not True:
-        wins = wins & where
-    count = np.maximum(np.sum(wins, axis=axis, keepdims=True), 1)
-    return np.where(wins, g.reshape(kept) / count.astype(g.dtype), 0)
+        included = np.broadcast_to(np.asarray(raw(where), bool), x.shape)
+        count = np.sum(included, axis=tupled(axis), keepdims=keepdims)
+        total = sum(x, axis, dtype, None, keepdims, where=included)
+        return finish("mean", total / count.astype(total.dtype if total.dtype.kind in "fc" else float), out)
+    return finish("mean", _mean(x, axis=tupled(axis), dtype=dtype, keepdims=keepdims), out)
 
 
-def _maximum_forward(x: Any, *, axis: Any = None, keepdims: bool = False, **more: Any) -> Any:
-    return np.max(x, axis, keepdims=keepdims, **more)
+@implements(np.average)
+def average(
+    a: ArrayLike,
+    axis: Axes = None,
+    weights: ArrayLike | None = None,
+    returned: bool = False,
+    *,
+    keepdims: bool = False,
+) -> Any:
+    """Weighted mean over axes, differentiable in `a` and `weights`.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+    weights : array_like, optional
+        Of the shape of `a`, or one-dimensional along a single axis; by default all are equal.
+    returned : bool
+        Return also the sum of the weights.
+    keepdims : bool
+
+    Returns
+    -------
+    Tensor, or a pair of them if `returned`
+    """
+    x = asarray(a)
+    if weights is None:
+        result = mean(x, axis, keepdims=keepdims)
+        total = asarray(np.full(result.shape, _count(x.shape, axis), result.dtype))
+        return (result, total) if returned else result
+    w = asarray(weights)
+    if w.shape != x.shape:
+        if not isinstance(axis, int) or w.ndim != 1 or w.shape[0] != x.shape[axis]:
+            raise ValueError(
+                f"average: weights have shape {w.shape} and a has shape {x.shape}; they must be equal, or the "
+                f"weights one-dimensional along a single axis (axis={axis})"
+            )
+        w = w.reshape([n if k == axis % x.ndim else 1 for k, n in enumerate(x.shape)])
+    weighted = x * w
+    total = sum(w * np.ones(x.shape, w.dtype), axis, keepdims=keepdims)
+    result = sum(weighted, axis, keepdims=keepdims) / total
+    return (result, total) if returned else result
 
 
-_max = primitive(_maximum_forward, name="max")
-_max.settings["where"] = True
-_max.defvjp(x=_extreme_vjp)
+# --- spread ------------------------------------------------------------------------------------------------
 
 
-@implements(np.max)
-def max(a: ArrayLike, axis: Axes = None, out: Any = None, keepdims: bool = False) -> Tensor:
-    return _max(asarray(a), axis=axis, keepdims=keepdims)
+def _var_vjp(g: Any, x: Any, axis: Any, ddof: float) -> Any:
+    freedom = _count(x.shape, axis) - ddof
+    return g.reshape(kept_shape(x.shape, axis)) * (2 / freedom if freedom > 0 else np.nan) * _centred(x, axis)
+
+
+def _centred(x: Any, axis: Any) -> Any:
+    return x - np.mean(x, axis=axis, keepdims=True)
+
+
+def _std_vjp(g: Any, x: Any, ans: Any, axis: Any, ddof: float) -> Any:
+    # All elements equal: a minimum with a kink, where 0 is the subgradient of least length.
+    flat = np.equal(ans, 0)
+    slope = np.where(flat, 0, g / np.where(flat, 1, 2 * ans))
+    return _var_vjp(slope, x, axis, ddof)
+
+
+_var = primitive(
+    lambda x, *, axis=None, dtype=None, ddof=0, keepdims=False: np.var(x, axis, dtype, ddof=ddof, keepdims=keepdims),
+    name="var",
+).defvjp(x=_var_vjp)
+_std = primitive(
+    lambda x, *, axis=None, dtype=None, ddof=0, keepdims=False: np.std(x, axis, dtype, ddof=ddof, keepdims=keepdims),
+    name="std",
+).defvjp(x=_std_vjp)
+
+
+def _spread(name: str, prim: Primitive, summary: str, note: str) -> Callable[..., Tensor]:
+    def function(
+        a: ArrayLike,
+        axis: Axes = None,
+        dtype: Any = None,
+        out: Any = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Tensor:
+        if correction is not None:
+            if ddof != 0:
+                raise ValueError(
+                    f"{name}: ddof={ddof} and correction={correction} are two names of one thing; give one of them"
+                )
+            ddof = correction
+        result = prim(asarray(a), axis=tupled(axis), dtype=dtype, ddof=ddof, keepdims=keepdims)
+        return finish(name, result, out)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"""{summary}
+
+    Parameters
+    ----------
+    a : array_like
+    axis, dtype, out, keepdims
+        As for `mean`.
+    ddof : float
+        "Delta degrees of freedom": the sum of squares is divided by n - `ddof`. The default of 0 is NumPy's.
+    correction : float, optional
+        Another name of `ddof`.
+
+    Returns
+    -------
+    Tensor
+        {note}
+    """
+    return implements(getattr(np, name))(function)
+
+
+var = _spread("var", _var, "Variance over axes.", "NaN or infinite, with a warning, if n <= `ddof`.")
+std = _spread(
+    "std", _std, "Standard deviation over axes.", "Where it is zero, the derivative is taken to be 0, not NaN."
+)
+
+
+# --- products ----------------------------------------------------------------------------------------------
+
+
+def _product_of_others(x: Any) -> Any:
+    """For each element along the first axis the product of all others, without dividing.
+
+    A tree: neighbours are multiplied in pairs, level by level, up to the product of all; on the way down,
+    each element is told the product of what lies outside its subtree. Zeros need no special case, and the
+    tree can be differentiated again. Cost: three products for each element.
+    """
+    n, rest = len(x), x.shape[1:]
+    levels = []
+    while len(x) > 1:
+        if len(x) % 2:
+            x = np.concatenate([x, np.ones((1, *rest), x.dtype)])
+        pairs = x.reshape((len(x) // 2, 2, *rest))
+        levels.append(pairs)
+        x = pairs[:, 0] * pairs[:, 1]
+    outside = np.ones((1, *rest), x.dtype)
+    for pairs in reversed(levels):
+        # An element's sibling, and what is outside both. The level above may be longer by its padding.
+        outside = outside[: len(pairs), None] * np.flip(pairs, 1)
+        outside = outside.reshape((2 * len(pairs), *rest))
+    return outside[:n]
+
+
+def _prod_vjp(g: Any, x: Any, axis: Any) -> Any:
+    axes = axes_of(axis, x.ndim)
+    if not axes or not x.size:
+        return np.broadcast_to(g.reshape(kept_shape(x.shape, axis)), x.shape)
+    front = tuple(range(len(axes)))
+    moved = np.moveaxis(x, axes, front)
+    others = _product_of_others(moved.reshape((-1, *moved.shape[len(axes) :]))).reshape(moved.shape)
+    return g.reshape(kept_shape(x.shape, axis)) * np.moveaxis(others, front, axes)
+
+
+_prod = primitive(_fold(np.multiply), name="prod").defvjp(x=_prod_vjp)
+
+
+@implements(np.prod)
+def prod(
+    a: ArrayLike,
+    axis: Axes = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Tensor:
+    """Product over axes.
+
+    Parameters
+    ----------
+    a : array_like
+    axis, dtype, out, keepdims, where
+        As for `sum`.
+    initial : scalar, optional
+        The result is multiplied by it.
+
+    Returns
+    -------
+    Tensor
+        The derivative by an element is the product of the others, exactly, whatever number of them is zero.
+    """
+    x = asarray(a)
+    if where is not True:
+        x = select(where, x, 1)
+    result = _prod(x, axis=tupled(axis), dtype=dtype, keepdims=keepdims)
+    return finish("prod", result if initial is None else result * initial, out)
+
+
+register_reduce(np.multiply, prod)

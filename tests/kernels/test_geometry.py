@@ -182,3 +182,33 @@ def test_blind_windows_against_looking_at_each():
 def test_asymmetric_pool_padding_above_half_is_fine_if_every_window_sees_the_input():
     window = Window.of("pool", (5,), 3, 1, ((2, 0),))
     geometry.check_pool_padding("pool", window, ((2, 0),))
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding", "extra", "dilation", "result"),
+    [
+        (3, 1, 2, 0, 0, 1, 5),
+        (3, 3, 2, 1, 1, 1, 6),
+        (4, 3, 1, 0, 0, 2, 8),
+        (3, 2, 1, 0, 1, 3, 7),
+        (5, 4, 3, 2, 2, 1, 14),
+    ],
+)
+def test_transposed(size, kernel, stride, padding, extra, dilation, result):
+    window = Window.transposed("f", (size,), kernel, stride, padding, extra, dilation)
+    assert window.size[2] == result == (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + extra + 1
+    assert window.spatial(1) == (size,)
+    if extra < stride:  # otherwise the correlation has more windows than the transposed convolution reads
+        assert window == Window.of("f", (result,), kernel, stride, padding, dilation)
+
+
+def test_transposed_errors():
+    for arguments, words in [
+        ({"output_padding": 2}, "output_padding 2, stride 2, dilation 1"),
+        ({"output_padding": -1}, "output_padding must be at least 0"),
+        ({"padding": "same"}, "same"),
+        ({"padding": 5}, "size -3"),
+        ({"sizes": (0,)}, "at least 1"),
+    ]:
+        with pytest.raises(ValueError, match=f"^f: .*{words}"):
+            Window.transposed("f", **{"sizes": (3,), "kernel": 3, "stride": 2, **arguments})

@@ -1,0 +1,434 @@
+"""Activation functions, softmax and dropout.
+
+None of them overflows or gives NaN for finite input, and the gradients of saturated ones are small, not wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ops.elementwise import tanh as tanh
+from ..primitive import primitive
+from ..tensor import ArrayLike, Tensor, as_tensor, wrap
+from .operands import apply, check_floating, check_numeric, normalize_axis, operand
+
+__all__ = [
+    "dropout", "elu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh",
+]  # fmt: skip
+
+_INTEGERS = {2: np.int16, 4: np.int32, 8: np.int64}
+
+
+@primitive
+def gate(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`x` where `mask` holds, elsewhere 0: also where `x` is infinite or NaN.
+
+    A product with the mask would turn those into NaN, and a selection by branches takes ten times as long on a
+    random mask: this one clears bits. Its own transpose, so that it is closed under differentiation.
+    """
+    integer = _INTEGERS.get(x.dtype.itemsize)
+    if x.dtype.kind != "f" or integer is None:
+        return np.where(mask, x, x.dtype.type(0))
+    all_bits = np.negative(mask.view(np.int8))  # True -> -1, whose bits are all ones
+    return np.bitwise_and(x.view(integer), all_bits, dtype=integer).view(x.dtype)
+
+
+gate.defvjp(x=lambda g, mask: gate(g, mask))
+
+
+def _real(function: str, input: ArrayLike) -> Any:
+    """The operand, with integers as float64, as NumPy's functions take them."""
+    x = operand(input)
+    check_numeric(function, input=x)
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
+
+
+# --- rectifiers --------------------------------------------------------------------------------------------
+
+
+@primitive(name="relu")
+def _relu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0)
+
+
+# The output is what the next layer saves anyway, so keeping it is free. It is never negative: "not 0" is
+# "positive or NaN", and a NaN lets the cotangent through.
+_relu.defvjp(x=lambda g, ans: gate(g, np.not_equal(ans, 0)))
+
+
+def relu(input: ArrayLike) -> Tensor:
+    """max(x, 0), element by element; the derivative at 0 is 0 (source 002).
+
+    Parameters
+    ----------
+    input : array_like
+        Of any shape and real dtype.
+
+    Returns
+    -------
+    Tensor, same shape and dtype
+        NaN stays NaN.
+
+    Notes
+    -----
+    Saves the output, which the following layer mostly saves as well. One pass forward, two backward.
+
+    Examples
+    --------
+    >>> from autograd_conv import nn
+    >>> nn.relu([-1.0, 0, 2]).data
+    array([0., 0., 2.])
+    """
+    x = operand(input)
+    check_numeric("relu", input=x)
+    result: Tensor = apply(_relu, x)
+    return result
+
+
+@primitive(name="leaky_relu", residuals="positive")
+def _leaky_relu(x: np.ndarray, *, negative_slope: float) -> tuple[np.ndarray, np.ndarray]:
+    return np.maximum(x, 0) + negative_slope * np.minimum(x, 0), np.greater(x, 0)
+
+
+def _leaky_relu_vjp(g: Any, positive: Any, negative_slope: float) -> Any:
+    return gate(g, positive) + negative_slope * gate(g, np.logical_not(positive))
+
+
+_leaky_relu.defvjp(x=_leaky_relu_vjp)
+
+
+def leaky_relu(input: ArrayLike, negative_slope: float = 0.01) -> Tensor:
+    """`x` where it is positive, elsewhere ``negative_slope * x``; the derivative at 0 is `negative_slope`.
+
+    Parameters
+    ----------
+    input : array_like
+        Of any shape and floating-point dtype.
+    negative_slope : float
+
+    Returns
+    -------
+    Tensor, same shape and dtype
+
+    Raises
+    ------
+    TypeError
+        If `input` is not floating-point.
+
+    Notes
+    -----
+    Saves one byte for each element: whether it is positive.
+    """
+    x = operand(input)
+    check_floating("leaky_relu", input=x)
+    result: Tensor = apply(_leaky_relu, x, negative_slope=float(negative_slope))
+    return result
+
+
+@primitive(name="elu")
+def _elu(x: np.ndarray, *, alpha: float) -> np.ndarray:
+    return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))
+
+
+def _elu_vjp(g: Any, x: Any, alpha: float) -> Any:
+    positive = np.greater(x, 0)
+    negative = np.logical_not(positive)
+    return gate(g, positive) + alpha * gate(g, negative) * np.exp(gate(x, negative))
+
+
+_elu.defvjp(x=_elu_vjp)
+
+
+def elu(input: ArrayLike, alpha: float = 1.0) -> Tensor:
+    """`x` where it is positive, elsewhere ``alpha * (e**x - 1)``; the derivative at 0 is `alpha`.
+
+    Parameters
+    ----------
+    input : array_like
+        Of any shape and floating-point dtype.
+    alpha : float
+
+    Returns
+    -------
+    Tensor, same shape and dtype
+
+    Raises
+    ------
+    TypeError
+        If `input` is not floating-point.
+    """
+    x = operand(input)
+    check_floating("elu", input=x)
+    result: Tensor = apply(_elu, x, alpha=float(alpha))
+    return result
+
+
+# --- logistic family ---------------------------------------------------------------------------------------
+
+
+@primitive(name="sigmoid")
+def logistic(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + e**-x), with full relative precision in both tails."""
+    # No exponent is positive, so that nothing overflows: 1 / (1 + e**-x) for x > 0, e**x / (1 + e**x) for x < 0.
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+
+
+@primitive
+def sigmoid_slope(x: np.ndarray) -> np.ndarray:
+    """The derivative of the sigmoid, ``e**-|x| / (1 + e**-|x|)**2``."""
+    small = np.exp(-np.abs(x))
+    return small / np.square(1 + small)
+
+
+# In terms of x, not of the output s: s * (1 - s) rounds to 0 as soon as s rounds to 1, at x = 17 in float32.
+logistic.defvjp(x=lambda g, x: g * sigmoid_slope(x))
+sigmoid_slope.defvjp(x=lambda g, x: -g * sigmoid_slope(x) * np.tanh(0.5 * x))
+
+
+def sigmoid(input: ArrayLike) -> Tensor:
+    """1 / (1 + e**-x), element by element.
+
+    Parameters
+    ----------
+    input : array_like
+        Of any shape; integers are taken as float64.
+
+    Returns
+    -------
+    Tensor, same shape
+        Between 0 and 1; no overflow, and full relative precision for negative `input` too.
+
+    Notes
+    -----
+    The derivative is at most 1/4, at 0 (source 002), and as small as it should be, not 0, where the function
+    is saturated; it is computed from `input`, which is what is saved.
+
+    Examples
+    --------
+    >>> from autograd_conv import nn
+    >>> nn.sigmoid([-1000.0, 0, 1000]).data
+    array([0. , 0.5, 1. ])
+    """
+    result: Tensor = apply(logistic, _real("sigmoid", input))
+    return result
+
+
+def silu(input: ArrayLike) -> Tensor:
+    """``x * sigmoid(x)``, element by element.
+
+    Parameters
+    ----------
+    input : array_like
+        Of any shape; integers are taken as float64.
+
+    Returns
+    -------
+    Tensor, same shape
+    """
+    x = _real("silu", input)
+    return np.multiply(x, apply(logistic, x))
+
+
+def softplus_of(x: np.ndarray) -> np.ndarray:
+    """log(1 + e**x), with full relative precision in both tails."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+@primitive(name="softplus")
+def _softplus(x: np.ndarray, *, beta: float, threshold: float) -> np.ndarray:
+    scaled = beta * x
+    linear = scaled > threshold
+    return gate(x, linear) + gate(softplus_of(scaled) / beta, ~linear)
+
+
+def _softplus_vjp(g: Any, x: Any, beta: float, threshold: float) -> Any:
+    scaled = beta * x
+    linear = np.greater(scaled, threshold)
+    return gate(g, linear) + gate(g, np.logical_not(linear)) * logistic(scaled)
+
+
+_softplus.defvjp(x=_softplus_vjp)
+
+
+def softplus(input: ArrayLike, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """``log(1 + e**(beta * x)) / beta``, a smooth `relu`.
+
+    Parameters
+    ----------
+    input : array_like
+        Of any shape; integers are taken as float64.
+    beta : float
+        How sharp the bend is; not 0.
+    threshold : float
+        Where ``beta * x`` is larger, the result is `x` and the derivative 1.
+
+    Returns
+    -------
+    Tensor, same shape
+
+    Raises
+    ------
+    ValueError
+        If `beta` is 0.
+    """
+    if beta == 0:
+        raise ValueError("softplus: argument 'beta' is 0; it must not be")
+    result: Tensor = apply(_softplus, _real("softplus", input), beta=float(beta), threshold=float(threshold))
+    return result
+
+
+# --- softmax -----------------------------------------------------------------------------------------------
+
+
+def shifted(x: np.ndarray, axis: int) -> np.ndarray:
+    """`x` less its maximum along `axis`, in at least float32; NaN if all are -inf, or one is inf."""
+    if x.dtype == np.float16:
+        x = x.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        return x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+
+
+def log_sum_exp(exponents: np.ndarray, axis: int) -> np.ndarray:
+    """Logarithm of the sum of exponentials of what `shifted` returned, with an axis of length one."""
+    with np.errstate(divide="ignore"):  # of no classes at all: -inf
+        result: np.ndarray = np.log(np.exp(exponents).sum(axis=axis, keepdims=True))
+    return result
+
+
+@primitive(name="softmax")
+def softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
+    exponentials = np.exp(shifted(x, axis))
+    exponentials /= exponentials.sum(axis=axis, keepdims=True)
+    return exponentials.astype(x.dtype, copy=False)
+
+
+@primitive(name="log_softmax")
+def log_softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
+    exponents = shifted(x, axis)
+    exponents -= log_sum_exp(exponents, axis)
+    return exponents.astype(x.dtype, copy=False)
+
+
+softmax_along.defvjp(x=lambda g, ans, axis: ans * (g - np.sum(g * ans, axis=axis, keepdims=True)))
+log_softmax_along.defvjp(x=lambda g, ans, axis: g - np.exp(ans) * np.sum(g, axis=axis, keepdims=True))
+
+
+def softmax(input: ArrayLike, axis: int = -1) -> Tensor:
+    """Exponentials divided by their sum along `axis`.
+
+    Parameters
+    ----------
+    input : array_like
+        Logits, of any shape; integers are taken as float64.
+    axis : int
+
+    Returns
+    -------
+    Tensor, same shape
+        Positive, with sum 1 along `axis`. Of any finite logits; -inf gives 0, but NaN where all are -inf.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+
+    Notes
+    -----
+    The maximum is subtracted first, so that nothing overflows. Saves the output.
+
+    Examples
+    --------
+    >>> from autograd_conv import nn
+    >>> nn.softmax([1000.0, 1000.0, float("-inf")]).data
+    array([0.5, 0.5, 0. ])
+    """
+    x = _real("softmax", input)
+    result: Tensor = apply(softmax_along, x, axis=normalize_axis("softmax", "axis", axis, x.ndim))
+    return result
+
+
+def log_softmax(input: ArrayLike, axis: int = -1) -> Tensor:
+    """Logarithm of `softmax`, which neither overflows nor takes the logarithm of 0.
+
+    Parameters
+    ----------
+    input : array_like
+        Logits, of any shape; integers are taken as float64.
+    axis : int
+
+    Returns
+    -------
+    Tensor, same shape
+        Of any finite logits; -inf stays -inf, but NaN where all are -inf.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+
+    Notes
+    -----
+    ``x - max - log(sum(exp(x - max)))``. Saves the output.
+    """
+    x = _real("log_softmax", input)
+    result: Tensor = apply(log_softmax_along, x, axis=normalize_axis("log_softmax", "axis", axis, x.ndim))
+    return result
+
+
+# --- dropout -----------------------------------------------------------------------------------------------
+
+
+def dropout(
+    input: ArrayLike,
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    rng: np.random.Generator | int | None = None,
+) -> Tensor:
+    """Set each element to 0 with probability `p`, and divide the others by ``1 - p``.
+
+    Parameters
+    ----------
+    input : array_like
+        Of any shape and floating-point dtype.
+    p : float
+        From 0 to 1; 1 gives zeros.
+    training : bool
+        If False, the result is `input`.
+    rng : numpy.random.Generator or int, optional
+        Where random numbers come from: a generator, or a seed for one. By default a new one each time.
+
+    Returns
+    -------
+    Tensor, same shape and dtype
+        The same elements are dropped for every memory order of `input`.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not floating-point.
+    ValueError
+        If `p` does not lie between 0 and 1.
+
+    Notes
+    -----
+    Saves one byte for each element: whether it was kept. Dropped infinities and NaN are 0 too.
+
+    Examples
+    --------
+    >>> from autograd_conv import nn
+    >>> nn.dropout([1.0, 2, 3, 4, 5, 6], 0.5, rng=1).data
+    array([0., 4., 6., 8., 0., 0.])
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: argument 'p' is {p!r}; it must lie between 0 and 1")
+    x = operand(input)
+    check_floating("dropout", input=x)
+    if not training or p == 0:
+        return as_tensor(x).reshape(x.shape)
+    # float32 is fine enough for a threshold, and half the work.
+    kept = np.random.default_rng(rng).random(x.shape, np.float32) >= p
+    result: Tensor = apply(gate, x, wrap(kept))
+    return result if p == 1 else result * (1 / (1 - p))

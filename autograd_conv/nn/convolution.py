@@ -1,0 +1,299 @@
+r"""Convolution in one, two and three dimensions.
+
+"Convolution" is cross-correlation, as in every deep-learning library (sources 000 to 004)::
+
+    y[n,o,i,j] = b[o] + sum over c,u,v of  w[o,c,u,v] * xpad[n, c, i*S_h + u*D_h, j*S_w + v*D_w]
+
+It is bilinear in `x` and `w`, so that three primitives are closed under differentiation: the VJPs of each are
+the other two. Derivatives of every order follow, and the three have one kernel each:
+
+===================  =======================  =======================  =======================
+primitive            of                       VJP of the first         VJP of the second
+===================  =======================  =======================  =======================
+`_correlate`         (x, w), and a bias       input gradient           weight gradient
+`_input_gradient`    (gy, w)                  correlate                weight gradient
+`_weight_gradient`   (x, gy)                  input gradient           correlate
+===================  =======================  =======================  =======================
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import autograd_conv.kernels as kernels
+
+from ..kernels.geometry import Window
+from ..primitive import primitive
+from ..tensor import ArrayLike, Tensor
+from .channels import channel_sum
+from .layout import Layout
+from .operands import apply, check_numeric, count, operand
+
+__all__ = ["conv1d", "conv2d", "conv3d"]
+
+
+class _Setup(NamedTuple):
+    """The one setting of the three primitives: everything about a convolution but its arrays."""
+
+    window: Window
+    groups: int
+    layout: Layout
+
+
+@primitive(name="correlate")
+def _correlate(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, *, setup: _Setup) -> np.ndarray:
+    window, groups, layout = setup
+    y = kernels.correlation.correlate(layout.canonical(x), layout.canonical_kernel(w), bias, window, groups)
+    return layout.restore(y, x.ndim)
+
+
+@primitive(name="correlate_input_gradient")
+def _input_gradient(gy: np.ndarray, w: np.ndarray, *, setup: _Setup) -> np.ndarray:
+    window, groups, layout = setup
+    gx = kernels.correlation.correlate_input_gradient(layout.canonical(gy), layout.canonical_kernel(w), window, groups)
+    return layout.restore(gx, gy.ndim)
+
+
+@primitive(name="correlate_weight_gradient")
+def _weight_gradient(x: np.ndarray, gy: np.ndarray, *, setup: _Setup) -> np.ndarray:
+    window, groups, layout = setup
+    gw = kernels.correlation.correlate_weight_gradient(layout.canonical(x), layout.canonical(gy), window, groups)
+    return layout.restore_kernel(gw)
+
+
+def _bias_gradient(g: Any, setup: _Setup) -> Any:
+    return channel_sum(g, axis=g.ndim - 1 if setup.layout.channels_last else g.ndim - 1 - setup.layout.axes)
+
+
+_correlate.defvjp(
+    x=lambda g, w, setup: _input_gradient(g, w, setup=setup),
+    w=lambda g, x, setup: _weight_gradient(x, g, setup=setup),
+    bias=_bias_gradient,
+)
+_input_gradient.defvjp(
+    gy=lambda g, w, setup: _correlate(g, w, None, setup=setup),
+    w=lambda g, gy, setup: _weight_gradient(g, gy, setup=setup),
+)
+_weight_gradient.defvjp(
+    x=lambda g, gy, setup: _input_gradient(gy, g, setup=setup),
+    gy=lambda g, x, setup: _correlate(x, g, None, setup=setup),
+)
+
+
+def _check_channels(
+    function: str,
+    layout: Layout,
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...],
+    bias_shape: tuple[int, ...] | None,
+    groups: int,
+) -> None:
+    """Raise ValueError unless ranks and channel counts fit together: the one place that says so."""
+    layout.check_rank(function, "input", x_shape)
+    if len(w_shape) != layout.axes + 2:
+        order = "spatial axes, C // groups, O" if layout.channels_last else "O, C // groups, spatial axes"
+        raise ValueError(
+            f"{function}: argument 'weight' has {len(w_shape)} axes (shape {w_shape}); it must have "
+            f"{layout.axes + 2} ({order})"
+        )
+    channels = layout.channels(x_shape)
+    per_group, outputs = (w_shape[-2], w_shape[-1]) if layout.channels_last else (w_shape[1], w_shape[0])
+    if outputs == 0:
+        raise ValueError(
+            f"{function}: argument 'weight' has 0 output channels (shape {w_shape}); it must have at least 1"
+        )
+    for argument, what, number in (("input", "input", channels), ("weight", "output", outputs)):
+        if number % groups:
+            raise ValueError(
+                f"{function}: argument {argument!r} has {number} {what} channels, but argument 'groups' is {groups}, "
+                "which must divide them"
+            )
+    if per_group != channels // groups:
+        raise ValueError(
+            f"{function}: argument 'weight' (shape {w_shape}) takes {per_group} input channels for each group, but "
+            f"argument 'input' (shape {x_shape}) has {channels} channels in {groups} groups, {channels // groups} "
+            "for each; they must be equal"
+        )
+    if bias_shape is not None and bias_shape != (outputs,):
+        raise ValueError(
+            f"{function}: argument 'bias' has shape {bias_shape}, but argument 'weight' has {outputs} output "
+            f"channels; it must have shape ({outputs},)"
+        )
+
+
+def _convolve(
+    function: str,
+    axes: int,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    layout: str,
+) -> Tensor:
+    x, w, b = operand(input), operand(weight), None if bias is None else operand(bias)
+    parsed = Layout.of(function, axes, layout)
+    check_numeric(function, input=x, weight=w, bias=b)
+    groups = count(function, "groups", groups)
+    _check_channels(function, parsed, x.shape, w.shape, None if b is None else b.shape, groups)
+    taps = w.shape[:-2] if parsed.channels_last else w.shape[2:]
+    window = Window.of(function, parsed.spatial(x.shape), taps, stride, padding, dilation)
+    result: Tensor = apply(_correlate, x, w, b, setup=_Setup(window, groups, parsed))
+    return result
+
+
+def conv1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    layout: str = "NCW",
+) -> Tensor:
+    """Convolve along one axis: `conv2d` with one spatial axis.
+
+    Parameters
+    ----------
+    input : array_like, shape (N, C, W) or (C, W); (N, W, C) or (W, C) with ``layout="NWC"``
+    weight : array_like, shape (O, C // groups, KW); (KW, C // groups, O) with ``layout="NWC"``
+    bias, stride, padding, dilation, groups
+        As in `conv2d`; asymmetric padding is ``((before, after),)``.
+    layout : {"NCW", "NWC"}
+
+    Returns
+    -------
+    Tensor, shape (N, O, OW), or as `layout` says
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+
+    Examples
+    --------
+    >>> from autograd_conv import nn
+    >>> nn.conv1d([[1.0, 2, 3, 4]], [[[1.0, 10]]], padding="same").data
+    array([[21., 32., 43.,  4.]])
+    """
+    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups, layout)
+
+
+def conv2d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    layout: str = "NCHW",
+) -> Tensor:
+    r"""Convolve images: correlate `input` with `weight`, and add `bias`.
+
+    Parameters
+    ----------
+    input : array_like, shape (N, C, H, W) or (C, H, W); (N, H, W, C) or (H, W, C) with ``layout="NHWC"``
+        ``N`` and ``C`` may be 0, as may ``H`` and ``W`` where padding leaves room for the kernel.
+    weight : array_like, shape (O, C // groups, KH, KW); (KH, KW, C // groups, O) with ``layout="NHWC"``
+        ``O`` at least 1.
+    bias : array_like, shape (O,), optional
+    stride : int or pair of int
+        Steps between neighbouring windows.
+    padding : int, pair, pair of pairs, "same" or "valid"
+        Zeros around the input: on all sides; (rows, columns) on both sides; ``((top, bottom), (left, right))``;
+        what gives ``ceil(H / stride)`` outputs, an odd one at the end; none. Of any size.
+    dilation : int or pair of int
+        Steps between neighbouring taps of the kernel; 1 means none.
+    groups : int
+        Channels are split into so many groups, in order, that do not see each other. It divides ``C`` and ``O``.
+    layout : {"NCHW", "NHWC"}
+        Order of the axes of `input` and of the result.
+
+    Returns
+    -------
+    Tensor, shape (N, O, OH, OW), (N, OH, OW, O), or either without ``N``
+        ``OH = (H + top + bottom - (dilation * (KH - 1) + 1)) // stride + 1``. Of the dtype to which NumPy
+        promotes the arguments; float16 is computed in float32. In memory its channels always lie last.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not supported, or a setting not made of integers.
+    ValueError
+        If ranks or channel counts do not fit together, a setting is out of range, or the kernel is larger than
+        the padded input.
+
+    Notes
+    -----
+    Cost :math:`2 N O (C/G) \, OH \, OW \, KH \, KW` flop, and the same again for each of the gradients of
+    `input` and of `weight`, of which only those that are asked for are computed. Saved for them: `weight` and
+    `input`, nothing else.
+
+    The gradient of `input` is the correlation of the padded and spread gradient of the output with the rotated
+    and transposed kernel (source 001: ``padpad(gy)``, ``rot180 trans(w)``; source 000: ``col2im(gy . K)``), in a
+    form that multiplies no inserted zero; rows that no window reads get exactly 0. That of `weight` is the
+    correlation of `input` with the gradient of the output (source 000: ``gy . im2col(x)``), that of `bias` its
+    sum. Derivatives of every order exist.
+
+    Padding contributes exactly 0, next to infinities and NaN too; zeros of the arrays themselves are never
+    skipped, so that infinities and NaN get through.
+
+    Integers are convolved as they are (sums wrap), and have no gradient.
+
+    Examples
+    --------
+    >>> from autograd_conv import nn
+    >>> image = [[[1.0, 3, 1, 4], [2, 8, 5, 1], [3, 2, 0, 3]]]
+    >>> nn.conv2d(image, [[[[1.0, 0], [-1, 1]]]]).data
+    array([[[ 7.,  0., -3.],
+            [ 1.,  6.,  8.]]])
+    """
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, layout)
+
+
+def conv3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    layout: str = "NCDHW",
+) -> Tensor:
+    """Convolve volumes: `conv2d` with three spatial axes.
+
+    Parameters
+    ----------
+    input : array_like, shape (N, C, D, H, W) or (C, D, H, W); with ``layout="NDHWC"`` channels last
+    weight : array_like, shape (O, C // groups, KD, KH, KW); (KD, KH, KW, C // groups, O) with ``layout="NDHWC"``
+    bias, stride, padding, dilation, groups
+        As in `conv2d`, with three entries where that has two.
+    layout : {"NCDHW", "NDHWC"}
+
+    Returns
+    -------
+    Tensor, shape (N, O, OD, OH, OW), or as `layout` says
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+
+    Examples
+    --------
+    >>> from autograd_conv import nn
+    >>> import numpy as np
+    >>> nn.conv3d(np.ones((1, 1, 4, 4, 4)), np.ones((2, 1, 3, 2, 1))).shape
+    (1, 2, 2, 3, 4)
+    """
+    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups, layout)

@@ -1,0 +1,124 @@
+"""Fully connected layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..primitive import primitive
+from ..tensor import ArrayLike, Tensor, as_tensor
+from .operands import apply, check_numeric, normalize_axis, operand
+
+__all__ = ["flatten", "linear"]
+
+
+@primitive(name="linear")
+def _linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    y = np.matmul(x, w.T)
+    return y if bias is None else y + bias
+
+
+def _rows(array: Any) -> Any:
+    """`array` with all axes but the last made one."""
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+
+
+_linear.defvjp(
+    x=lambda g, w: np.matmul(g, w),
+    w=lambda g, x: np.matmul(_rows(g).T, _rows(x)),
+    bias=lambda g: np.sum(_rows(g), axis=0),
+)
+
+
+def linear(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Tensor:
+    """``input @ weight.T + bias``.
+
+    Parameters
+    ----------
+    input : array_like, shape (..., I)
+    weight : array_like, shape (O, I)
+    bias : array_like, shape (O,), optional
+
+    Returns
+    -------
+    Tensor, shape (..., O)
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not supported.
+    ValueError
+        If the shapes do not fit together.
+
+    Notes
+    -----
+    Cost :math:`2 N I O` flop for ``N`` rows, and the same again for each of the gradients of `input` and
+    `weight`, of which only those that are asked for are computed. Source 001: a fully connected layer; it is
+    also a convolution whose kernel has the size of the map.
+
+    Examples
+    --------
+    >>> from autograd_conv import nn
+    >>> nn.linear([1.0, 2], [[1.0, 1], [0, 1], [1, 0]], [0.5, 0, 0]).data
+    array([3.5, 2. , 1. ])
+    """
+    x, w, b = operand(input), operand(weight), None if bias is None else operand(bias)
+    check_numeric("linear", input=x, weight=w, bias=b)
+    if x.ndim < 1:
+        raise ValueError("linear: argument 'input' has no axes (shape ()); it must have at least 1")
+    if w.ndim != 2:
+        raise ValueError(f"linear: argument 'weight' has {w.ndim} axes (shape {w.shape}); it must have 2 (O, I)")
+    if x.shape[-1] != w.shape[1]:
+        raise ValueError(
+            f"linear: argument 'weight' (shape {w.shape}) takes {w.shape[1]} features, but the last axis of argument "
+            f"'input' (shape {x.shape}) has {x.shape[-1]}; they must be equal"
+        )
+    if b is not None and b.shape != w.shape[:1]:
+        raise ValueError(
+            f"linear: argument 'bias' has shape {b.shape}, but argument 'weight' has {w.shape[0]} output features; it "
+            f"must have shape ({w.shape[0]},)"
+        )
+    result: Tensor = apply(_linear, x, w, b)
+    return result
+
+
+def flatten(input: ArrayLike, start_axis: int = 1, end_axis: int = -1) -> Tensor:
+    """Make one axis of several, in row-major order.
+
+    Parameters
+    ----------
+    input : array_like
+    start_axis, end_axis : int
+        The first and the last of the axes. The defaults keep the batch axis, as ``torch.nn.Flatten`` does
+        between a convolution and a fully connected layer (``torch.flatten`` starts at 0).
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    ValueError
+        If `start_axis` stands behind `end_axis`.
+
+    Examples
+    --------
+    >>> from autograd_conv import nn
+    >>> import numpy as np
+    >>> nn.flatten(np.zeros((2, 3, 4, 5))).shape
+    (2, 60)
+    """
+    x = as_tensor(input)
+    start = normalize_axis("flatten", "start_axis", start_axis, x.ndim)
+    end = normalize_axis("flatten", "end_axis", end_axis, x.ndim)
+    if start > end:
+        raise ValueError(
+            f"flatten: argument 'start_axis' is {start_axis}, but argument 'end_axis' is {end_axis} of "
+            f"{x.ndim} axes; it must not stand behind"
+        )
+    size = math.prod(x.shape[start : end + 1])
+    return x.reshape((*x.shape[:start], size, *x.shape[end + 1 :]))

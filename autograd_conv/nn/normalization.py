@@ -1,0 +1,193 @@
+"""Batch normalization.
+
+Two primitives: `_statistics` (mean and variance of each channel) and `_affine` (subtract, scale, shift). That the
+first depends on the input too is not hidden inside one fused rule: it is recorded, so that derivatives of every
+order pass through the statistics.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..primitive import primitive
+from ..tensor import ArrayLike, Tensor, raw, wrap
+from .channels import along, channel_sum
+from .operands import apply, check_floating, normalize_axis, operand
+
+__all__ = ["batch_norm"]
+
+
+@primitive(name="batch_statistics", multiple=True)
+def _statistics(x: np.ndarray, *, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and (biased) variance of each channel, in two passes, so that a large mean does no harm."""
+    count = x.dtype.type(x.size // max(x.shape[axis], 1))
+    mean = channel_sum(x, axis=axis) / count
+    return mean, channel_sum(np.square(x - along(mean, x.ndim, axis)), axis=axis) / count
+
+
+def _statistics_vjp(g: Any, x: Any, ans: Any, axis: int) -> Any:
+    """(g_mean + 2 * g_variance * (x - mean)) / n."""
+    ndim, count = len(x.shape), x.size // max(x.shape[axis], 1)
+    g_mean, g_variance = g
+    centred = x - along(ans[0], ndim, axis)
+    return along(g_mean * (1 / count), ndim, axis) + along(g_variance * (2 / count), ndim, axis) * centred
+
+
+_statistics.defvjp(x=_statistics_vjp)
+
+
+@primitive(name="batch_norm")
+def _affine(
+    x: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    w: np.ndarray | None,
+    b: np.ndarray | None,
+    *,
+    axis: int,
+    eps: float,
+) -> np.ndarray:
+    """(x - mean) / sqrt(variance + eps) * w + b, channel by channel."""
+    factor = 1 / np.sqrt(variance + eps)
+    if w is not None:
+        factor = factor * w
+    dtype = np.result_type(x, factor) if b is None else np.result_type(x, factor, b)
+    y = np.subtract(x, along(mean, x.ndim, axis), dtype=dtype)
+    y *= along(factor, x.ndim, axis)
+    if b is not None:
+        y += along(b, x.ndim, axis)
+    return y
+
+
+def _affine_vjp(
+    g: Any, x: Any, mean: Any, variance: Any, w: Any, axis: int, eps: float, needs: tuple[bool, ...]
+) -> tuple[Any, ...]:
+    """All cotangents of `_affine`; those of a channel share the sums of g and of g * (x - mean)."""
+    ndim = len(x.shape)
+    scale = 1 / np.sqrt(variance + eps)
+    factor = scale if w is None else scale * w
+    g_sum = channel_sum(g, axis=axis) if needs[1] or needs[4] else None
+    g_dot = channel_sum(g * (x - along(mean, ndim, axis)), axis=axis) if needs[2] or needs[3] else None
+    return (
+        g * along(factor, ndim, axis) if needs[0] else None,
+        -factor * g_sum if needs[1] else None,
+        -0.5 * factor * scale * scale * g_dot if needs[2] else None,
+        g_dot * scale if needs[3] else None,
+        g_sum,
+    )
+
+
+_affine.defvjp(_affine_vjp)
+
+
+def batch_norm(
+    input: ArrayLike,
+    running_mean: np.ndarray | Tensor | None,
+    running_var: np.ndarray | Tensor | None,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    axis: int = 1,
+) -> Tensor:
+    r"""Subtract its mean from each channel, divide by its standard deviation, scale and shift.
+
+    Parameters
+    ----------
+    input : array_like, shape (N, C, ...)
+        Floating-point; float16 is computed in float32.
+    running_mean, running_var : ndarray or Tensor, shape (C,), or None
+        Statistics to use if not `training`. If `training`, they are updated in place, without being recorded:
+        ``running = (1 - momentum) * running + momentum * current``, with the unbiased variance, as in PyTorch.
+    weight, bias : array_like, shape (C,), optional
+        Scale and shift.
+    training : bool
+        Use the statistics of `input`, which are differentiated.
+    momentum : float
+    eps : float
+        Added to the (biased) variance under the square root.
+    axis : int
+        The axis of the channels.
+
+    Returns
+    -------
+    Tensor, same shape and dtype
+
+    Raises
+    ------
+    TypeError
+        If an array is not floating-point, or running statistics cannot be updated in place.
+    ValueError
+        If shapes do not fit together; if `training` with fewer than two values for each channel; if not, and
+        running statistics are missing.
+    IndexError
+        If there is no such axis.
+
+    Notes
+    -----
+    :math:`y = (x - \mu) / \sqrt{\sigma^2 + \epsilon} \cdot w + b`. Saved: `input` and vectors of length C.
+    Derivatives of every order are right, those through the statistics included.
+
+    Examples
+    --------
+    >>> from autograd_conv import nn
+    >>> nn.batch_norm([[1.0], [3.0]], None, None, training=True, eps=0.0).data
+    array([[-1.],
+           [ 1.]])
+    """
+    function = "batch_norm"
+    x = operand(input)
+    check_floating(function, input=x)
+    if x.ndim < 2:
+        raise ValueError(f"{function}: argument 'input' has {x.ndim} axes (shape {x.shape}); it must have at least 2")
+    axis = normalize_axis(function, "axis", axis, x.ndim)
+    channels = x.shape[axis]
+    vectors = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    operands = {argument: None if value is None else operand(value) for argument, value in vectors.items()}
+    check_floating(function, **operands)
+    for argument, value in operands.items():
+        if value is not None and value.shape != (channels,):
+            raise ValueError(
+                f"{function}: argument {argument!r} has shape {value.shape}, but argument 'input' (shape {x.shape}) "
+                f"has {channels} channels; it must have shape ({channels},)"
+            )
+    w, b = operands["weight"], operands["bias"]
+    dtype = np.result_type(x.dtype, *[vector.dtype for vector in (w, b) if vector is not None])
+    if x.dtype == np.float16:
+        x = x.astype(np.float32)
+    if training:
+        count = x.size // channels if channels else 2
+        if count < 2:
+            raise ValueError(
+                f"{function}: argument 'input' (shape {x.shape}) has {count} values for each channel; training needs "
+                "at least 2, to have a variance"
+            )
+        mean, variance = apply(_statistics, x, axis=axis)
+        _update("running_mean", running_mean, mean._array, momentum)
+        _update("running_var", running_var, variance._array * (count / (count - 1)), momentum)
+    else:
+        for argument in ("running_mean", "running_var"):
+            if operands[argument] is None:
+                raise ValueError(f"{function}: argument {argument!r} is None; it must be given if not training")
+        # Copies, so that the running statistics may be updated while the record is alive.
+        mean, variance = (wrap(np.array(raw(operands[k]), dtype=x.dtype)) for k in ("running_mean", "running_var"))
+    result: Tensor = apply(_affine, x, mean, variance, w, b, axis=axis, eps=eps)
+    return result if result.dtype == dtype else result.astype(dtype)
+
+
+def _update(argument: str, running: Any, current: np.ndarray, momentum: float) -> None:
+    """Move a running statistic towards the current one, in place."""
+    if running is None:
+        return
+    if not isinstance(running, (np.ndarray, Tensor)):
+        raise TypeError(
+            f"batch_norm: argument {argument!r} is a {type(running).__name__}, which cannot be updated in place; it "
+            "must be an ndarray or a Tensor"
+        )
+    values = running.data if isinstance(running, Tensor) else running
+    values *= 1 - momentum
+    values += np.asarray(momentum * current, dtype=values.dtype)

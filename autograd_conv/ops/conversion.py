@@ -1,0 +1,142 @@
+"""From numbers, arrays and sequences to Tensors, and from one type of elements to another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..dispatch import FUNCTIONS, implements, lookup
+from ..primitive import primitive
+from ..tensor import ArrayLike, Tensor, as_tensor
+
+__all__ = ["array", "asarray", "astype", "copy"]
+
+_astype = primitive(lambda x, *, dtype: x.astype(dtype), name="astype").defvjp(x=lambda g: g)
+_copy = primitive(lambda x, *, order="K": x.copy(order), name="copy").defvjp(x=lambda g: g)
+
+
+def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
+    """Convert to another type of elements.
+
+    Parameters
+    ----------
+    x : array_like
+    dtype : dtype
+    copy : bool
+        False: hand `x` itself back if it is a Tensor of that type already.
+    device : None or "cpu"
+        For compatibility.
+
+    Returns
+    -------
+    Tensor
+        The cotangent is converted back. Integers and booleans have no derivative, so history ends there.
+    """
+    values = asarray(x)
+    if not copy and values.dtype == np.dtype(dtype):
+        return values
+    result: Tensor = _astype(values, dtype=np.dtype(dtype))
+    return result
+
+
+FUNCTIONS["astype"] = astype
+if hasattr(np, "astype"):  # NumPy 2.1
+    FUNCTIONS[np.astype] = astype
+
+
+def _holds_tensor(values: Any) -> bool:
+    """Whether there is a Tensor anywhere in nested lists and tuples."""
+    stack = [values]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Tensor):
+            return True
+        if isinstance(value, (list, tuple)):
+            stack.extend(value)
+    return False
+
+
+def _stack_nested(values: Any) -> Any:
+    """Nested sequences with Tensors somewhere inside, as one Tensor.
+
+    Works from the innermost sequences outwards with an explicit stack: a frame is a sequence, and those of
+    its items that are finished.
+    """
+    frames: list[tuple[Any, list[Any]]] = [(values, [])]
+    while True:
+        items, done = frames[-1]
+        if len(done) < len(items):
+            item = items[len(done)]
+            if isinstance(item, (list, tuple)) and _holds_tensor(item):
+                frames.append((item, []))
+            else:
+                done.append(item)
+            continue
+        frames.pop()
+        shapes = {np.shape(item) for item in done}
+        if len(shapes) > 1:
+            raise ValueError(f"array: the items of a sequence have the shapes {sorted(shapes)}; they must all be equal")
+        # NumPy promotes the values of a list as arrays: a Python number beside a float32 Tensor makes it
+        # float64. A number beside Tensors follows them here, as in arithmetic.
+        tensors = [item for item in done if isinstance(item, (Tensor, np.ndarray, np.generic))]
+        scalars = [item for item in done if isinstance(item, (bool, int, float, complex))]
+        dtype = np.result_type(*[item.dtype for item in tensors], *scalars)
+        joined = lookup(np.stack)([asarray(item, dtype) for item in done])
+        if not frames:
+            return joined
+        frames[-1][1].append(joined)
+
+
+def array(
+    object: ArrayLike, dtype: Any = None, *, copy: bool | None = True, ndmin: int = 0, order: Any = "K"
+) -> Tensor:
+    """Make a Tensor of numbers, nested sequences or Tensors; gradients reach Tensors inside sequences.
+
+    Parameters
+    ----------
+    object : array_like
+        Also lists and tuples, nested at will, that hold Tensors: they are joined as by `stack`.
+    dtype : dtype, optional
+        By default that of the values.
+    copy : bool, optional
+        False or None: hand `object` itself back if it is a Tensor that needs no conversion.
+    ndmin : int
+        The result has at least so many axes; new ones go in front.
+    order : str
+        For compatibility; the order of elements in memory has no meaning for Tensors.
+
+    Returns
+    -------
+    Tensor
+    """
+    if isinstance(object, (list, tuple)) and _holds_tensor(object):
+        result = _stack_nested(object)
+    elif isinstance(object, Tensor):
+        result = _copy(object) if copy and (dtype is None or object.dtype == dtype) else object
+    else:
+        result = Tensor(object, dtype)
+    if dtype is not None:
+        result = astype(result, dtype, copy=False)
+    if result.ndim < ndmin:
+        result = result.reshape((1,) * (ndmin - result.ndim) + result.shape)
+    return result
+
+
+def asarray(a: ArrayLike, dtype: Any = None, *, copy: bool | None = None) -> Tensor:
+    """As `array`, but a Tensor of the right type is handed back as it is, unless `copy`."""
+    if isinstance(a, Tensor) and not copy:
+        return a if dtype is None or a.dtype == dtype else astype(a, dtype)
+    if isinstance(a, (list, tuple, Tensor)):
+        return array(a, dtype)
+    return as_tensor(a, dtype)
+
+
+FUNCTIONS["array"], FUNCTIONS["asarray"] = array, asarray
+
+
+@implements(np.copy)
+def copy(a: ArrayLike, order: Any = "K", subok: bool = False) -> Tensor:
+    """Return a copy, through which gradients flow. `order` and `subok` are for compatibility."""
+    result: Tensor = _copy(asarray(a), order=order)
+    return result

@@ -1,0 +1,174 @@
+"""Largest and smallest elements, the smooth maximum logsumexp, and questions about all elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..dispatch import implements
+from ..primitive import primitive
+from ..tensor import ArrayLike, Tensor, raw
+from .conversion import asarray
+from .reduction import Axes, axes_of, finish, kept_shape, register_reduce, tupled
+
+__all__ = [
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "min", "ptp",
+]  # fmt: skip
+
+
+def _extreme_vjp(g: Any, x: Any, ans: Any, axis: Any, where: Any) -> Any:
+    """The cotangent goes to the elements that are the extreme, in equal parts."""
+    kept = kept_shape(x.shape, axis)
+    ans = ans.reshape(kept)
+    # The second test is for NaN, which differs from itself: it is the extreme wherever there is one.
+    wins = np.equal(x, ans) | (np.not_equal(x, x) & np.not_equal(ans, ans))
+    if where is not True:
+        wins = wins & where
+    # None wins where `initial` is the extreme.
+    count = np.maximum(np.sum(wins, axis=axis, keepdims=True), 1)
+    return np.where(wins, g.reshape(kept) / count.astype(g.dtype), 0)
+
+
+def _extreme(name: str, numpy_function: Any, ufunc: np.ufunc, which: str) -> Callable[..., Tensor]:
+    def forward(x: Any, *, axis: Any = None, keepdims: Any = False, where: Any = True, **initial: Any) -> Any:
+        return numpy_function(x, axis=axis, keepdims=keepdims, where=where, **initial)
+
+    prim = primitive(forward, name=name).defvjp(x=_extreme_vjp)
+
+    def function(
+        a: ArrayLike,
+        axis: Axes = None,
+        out: Any = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Tensor:
+        more = {} if initial is None else {"initial": initial}
+        if where is not True:
+            more["where"] = np.array(raw(where), bool)
+        return finish(name, prim(asarray(a), axis=tupled(axis), keepdims=keepdims, **more), out)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"""{which} element over axes; NaN if there is one.
+
+    Parameters
+    ----------
+    a : array_like
+    axis, out, keepdims, where
+        As for `sum`.
+    initial : scalar, optional
+        One more element to compare with, needed if there may be no others.
+
+    Returns
+    -------
+    Tensor
+        Elements that tie for the extreme get equal parts of the cotangent (and so do several NaN).
+
+    Raises
+    ------
+    ValueError
+        If there are no elements, and no `initial`.
+    """
+
+    register_reduce(ufunc, function)
+    return implements(numpy_function)(function)
+
+
+max = _extreme("max", np.max, np.maximum, "Largest")
+min = _extreme("min", np.min, np.minimum, "Smallest")
+# Two names of one function in NumPy 2, two functions in some releases.
+amax = implements(np.amax)(max)
+amin = implements(np.amin)(min)
+
+
+@implements(np.ptp)
+def ptp(a: ArrayLike, axis: Axes = None, out: Any = None, keepdims: bool = False) -> Tensor:
+    """Largest minus smallest element over axes ("peak to peak")."""
+    x = asarray(a)
+    return finish("ptp", max(x, axis, None, keepdims) - min(x, axis, None, keepdims), out)
+
+
+# --- logarithm of a sum of exponentials --------------------------------------------------------------------
+
+
+def _logsumexp_forward(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    if x.dtype.kind in "biu":
+        x = x.astype(np.float64)
+    largest = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    largest = np.where(np.isfinite(largest), largest, 0)
+    with np.errstate(divide="ignore", over="ignore"):  # log(0) = -inf is the right answer
+        answer = np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True)) + largest
+    return answer if keepdims else np.squeeze(answer, axis=None if axis is None else axes_of(axis, x.ndim))
+
+
+def _logsumexp_vjp(g: Any, x: Any, ans: Any, axis: Any) -> Any:
+    kept = kept_shape(x.shape, axis)
+    ans = ans.reshape(kept)
+    # Where all elements are -inf, exp(-inf - 0) is the limit 0; exp(-inf + inf) would be NaN.
+    return g.reshape(kept) * np.exp(x - np.where(np.equal(ans, -np.inf), 0, ans))
+
+
+_logsumexp = primitive(_logsumexp_forward, name="logsumexp").defvjp(x=_logsumexp_vjp)
+
+
+def logsumexp(a: ArrayLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """``log(sum(exp(a)))`` over axes, without overflow.
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        By default all.
+    keepdims : bool
+        Keep the reduced axes, with length one.
+
+    Returns
+    -------
+    Tensor
+        -inf where there are no elements, or all are -inf: then the derivatives are 0. The derivatives elsewhere
+        are the softmax of `a`.
+    """
+    result: Tensor = _logsumexp(asarray(a), axis=tupled(axis), keepdims=keepdims)
+    return result
+
+
+# --- answers without derivatives ---------------------------------------------------------------------------
+
+
+def _constant(numpy_function: Any, summary: str, ufunc: np.ufunc | None = None) -> Callable[..., Tensor]:
+    name = numpy_function.__name__
+    prim = primitive(lambda x, **settings: numpy_function(x, **settings), name=name, arguments=("x",))
+
+    def function(a: ArrayLike, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Tensor:
+        return finish(name, prim(asarray(a), axis=tupled(axis), keepdims=keepdims), out)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"""{summary}
+
+    Parameters
+    ----------
+    a : array_like
+    axis : int or tuple of int, optional
+        By default all.
+    out : Tensor, optional
+        Where to store the result.
+    keepdims : bool
+        Keep the reduced axes, with length one.
+
+    Returns
+    -------
+    Tensor
+        Of integers or booleans, without derivative.
+    """
+    if ufunc is not None:
+        register_reduce(ufunc, function)
+    return implements(numpy_function)(function)
+
+
+all = _constant(np.all, "Whether all elements are true, over axes.", np.logical_and)
+any = _constant(np.any, "Whether any element is true, over axes.", np.logical_or)
+argmax = _constant(np.argmax, "Position of the first of the largest elements; of the first NaN, if any.")
+argmin = _constant(np.argmin, "Position of the first of the smallest elements; of the first NaN, if any.")
+count_nonzero = _constant(np.count_nonzero, "Number of elements that are not zero, over axes.")

@@ -1,0 +1,133 @@
+"""What is measured in a run, and the run.
+
+The subject is compared with each peer, on every operation of every layer; and with itself, prepared a second time:
+that control shows how far a ratio of the run may be from 1 by chance.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from .contenders import Array, Case, Contender, make_case
+from .errors import WrongResultError
+from .measure import compare
+from .progress import Progress
+from .shapes import Layer
+
+CONTROL = "control"
+
+# Slow contenders (1 or 2 microseconds for each product) need a tenth of a second or two for so many.
+REDUCED_WORK = 100_000
+# With --quick, everything is measured on layers like this.
+QUICK_WORK = 5_000
+
+# Results may differ by so much of the largest element. Sums of 50,000 float32 products, in any order, do not.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One measurement to make: `subject` against `peer` (None: against itself) on `operation` of `layer`.
+
+    `reduced` says whether the layer is smaller than the one it is named after.
+    """
+
+    layer: Layer
+    operation: str
+    peer: Contender | None
+    reduced: bool
+
+    @property
+    def peer_name(self) -> str:
+        return CONTROL if self.peer is None else self.peer.name
+
+
+def plan(layers: Sequence[Layer], peers: Sequence[Contender], quick: bool = False) -> list[Comparison]:
+    """Return what to measure, layer by layer; layers are reduced for slow peers, and all of them if `quick`."""
+    comparisons = []
+    for layer in layers:
+        for operation in layer.operations:
+            for peer in peers:
+                work = QUICK_WORK if quick else REDUCED_WORK
+                small = quick or peer.slow
+                comparisons.append(Comparison(layer.reduced(work) if small else layer, operation, peer, small))
+        control = layer.reduced(QUICK_WORK) if quick else layer
+        comparisons.append(Comparison(control, layer.operations[0], None, quick))
+    return comparisons
+
+
+def largest_error(result: Array, expected: Array, what: str) -> float:
+    """Return by how much `result` is off, as a part of the largest element of `expected`.
+
+    Raises
+    ------
+    WrongResultError
+        If it is more than `TOLERANCE`, or shape or dtype differ; `what` says whose result it is.
+    """
+    if result.shape != expected.shape or result.dtype != expected.dtype:
+        raise WrongResultError(
+            f"{what}: {result.dtype} {result.shape} is not comparable with {expected.dtype} {expected.shape}"
+        )
+    difference = np.abs(result.astype(np.float64) - expected)
+    worst = np.unravel_index(np.argmax(difference), difference.shape)
+    error = float(difference[worst]) / max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))
+    if not error <= TOLERANCE:  # so that NaN is an error, too
+        place = tuple(int(index) for index in worst)
+        raise WrongResultError(f"{what}: the results differ at {place}: {result[worst]} and {expected[worst]}")
+    return error
+
+
+def _timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+    start = time.perf_counter()
+    result = function(*args)
+    return result, time.perf_counter() - start
+
+
+def measure(comparison: Comparison, case: Case, subject: Contender, seconds: float, rounds: int) -> dict[str, Any]:
+    """Prepare, check, and time one comparison; return what there is to say of it, as JSON can hold it.
+
+    Raises
+    ------
+    WrongResultError
+        If the results differ. Nothing is timed then.
+    """
+    operation, peer = comparison.operation, comparison.peer or subject
+    ours, prepared = _timed(subject.prepare, case, operation)
+    result, first_call = _timed(ours)
+    theirs = peer.prepare(case, operation)
+    error = largest_error(
+        subject.array(result, case, operation),
+        peer.array(theirs(), case, operation),
+        f"{comparison.layer.name} {operation}, {subject.name} and {peer.name}",
+    )
+    timing = compare(ours, theirs, seconds, rounds)
+    return {
+        "layer": comparison.layer.name,
+        "shape": comparison.layer.description,
+        "reduced": comparison.reduced,
+        "operation": operation,
+        "peer": comparison.peer_name,
+        "error": error,
+        "first_call_seconds": prepared + first_call,
+        **asdict(timing),
+    }
+
+
+def run(
+    comparisons: Sequence[Comparison], subject: Contender, seconds: float, rounds: int, progress: Progress
+) -> list[dict[str, Any]]:
+    """Measure everything, one after the other; arrays are made once for neighbours with the same layer."""
+    rows: list[dict[str, Any]] = []
+    cases: dict[Layer, Case] = {}
+    for comparison in comparisons:
+        progress.begin(f"{comparison.layer.name} {comparison.operation}, {comparison.peer_name}")
+        if comparison.layer not in cases:
+            if all(comparison.layer.name != layer.name for layer in cases):
+                cases.clear()
+            cases[comparison.layer] = make_case(comparison.layer)
+        rows.append(measure(comparison, cases[comparison.layer], subject, seconds, rounds))
+        progress.step()
+    return rows

@@ -1,0 +1,53 @@
+"""Every code block of the documents runs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(path: Path, language: str) -> list[tuple[int, str]]:
+    """Line number and text of the fenced blocks of a language; a block in a list is indented."""
+    text = path.read_text(encoding="utf-8")
+    found = []
+    for match in re.finditer(rf"^( *)```{language}\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL):
+        indent = match[1]
+        code = "\n".join(line.removeprefix(indent) for line in match[2].split("\n"))
+        found.append((text[: match.start(2)].count("\n"), code))
+    return found
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_python_blocks_run_one_after_the_other(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "document"}
+    printed = io.StringIO()
+    for line, code in blocks(path, "python"):
+        with contextlib.redirect_stdout(printed):
+            exec(compile("\n" * line + code, str(path), "exec"), namespace)
+    if path.name == "README.md":
+        loss, grad, zeros = printed.getvalue().splitlines()
+        assert float(loss.split()[1]) < 0.2
+        assert grad.startswith("[")
+        assert zeros == "[0. 0. 0.]"
+
+
+def test_the_readme_has_the_two_commands():
+    commands = "".join(code for _, code in blocks(ROOT / "README.md", "sh"))
+    assert commands.splitlines() == [
+        'python -m pip install -e ".[demo]" && python -m autograd_conv digits',
+        'python -m pip install -e ".[test]" && pytest',
+    ]
+
+
+def test_links_inside_the_repository_lead_somewhere():
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
