@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from . import memory
 from .errors import AutodiffError
 from .tape import STATE, Node, State, sweep
 from .tensor import ArrayLike, Tensor, add_in_place, seed_for, wrap
@@ -78,7 +79,7 @@ def grad(
                 )
     roots: list[tuple[Node, Any]] = []
     for output, seed in zip(output_list, seeds):
-        array = seed_for("grad", output, seed)
+        array: Any = seed_for("grad", output, seed)
         if create_graph:
             array = seed.astype(output.dtype, copy=False) if isinstance(seed, Tensor) else wrap(np.array(array))
         roots.append((output._node, array))  # type: ignore[arg-type]
@@ -96,12 +97,14 @@ def grad(
         if token is not None:
             STATE.reset(token)
     results = []
-    for value, cotangent in zip(input_list, cotangents):
-        if cotangent is None:
+    cotangents.reverse()
+    for value in input_list:
+        slot = memory.Slot(cotangents.pop())
+        if slot._array is None:
             results.append(wrap(np.zeros(value.shape, value.dtype)))
-        elif isinstance(cotangent, Tensor):
-            results.append(cotangent)
+        elif isinstance(slot._array, Tensor):
+            results.append(slot._array)
         else:
-            # A cotangent may alias a seed or a saved array: the result gets memory of its own.
-            results.append(wrap(np.array(cotangent)))
+            # A cotangent may alias a seed or a saved array: the result has memory of its own.
+            results.append(wrap(memory.unshared(slot)))
     return tuple(results)

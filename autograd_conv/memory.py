@@ -21,7 +21,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["SEALS", "changed_since", "expose", "held_elsewhere", "next_number", "save", "settle", "share"]
+__all__ = [
+    "SEALS",
+    "Slot",
+    "changed_since",
+    "expose",
+    "held_elsewhere",
+    "next_number",
+    "save",
+    "settle",
+    "share",
+    "unshared",
+]
 
 # Records are numbered in the order of their creation; a seal remembers when it was found broken on the
 # same scale, so that records made after the change are not accused.
@@ -31,9 +42,19 @@ next_number = itertools.count(1).__next__
 class Holder(Protocol):
     """What this module needs to know of a Tensor."""
 
-    _array: np.ndarray
+    _array: Any
     _exposed: bool
     _shared: bool
+
+
+class Slot:
+    """Holds an array like a Tensor, where only the guard looks: does anything else hold it?"""
+
+    __slots__ = ("_array", "_exposed", "_shared")
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        self._exposed = self._shared = False
 
 
 def _references(holder: Holder) -> tuple[int, int]:
@@ -43,16 +64,9 @@ def _references(holder: Holder) -> tuple[int, int]:
     return sys.getrefcount(array), (0 if base is None else sys.getrefcount(base))
 
 
-class _Probe:
-    __slots__ = ("_array", "_exposed", "_shared")
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array
-
-
 # What _references says of an array that nobody but its Tensor holds (it depends on the Python version).
-_OWN_ARRAY = _references(_Probe(np.empty(1)))[0]
-_OWN_VIEW, _OWN_BASE = _references(_Probe(np.empty(1)[:]))
+_OWN_ARRAY = _references(Slot(np.empty(1)))[0]
+_OWN_VIEW, _OWN_BASE = _references(Slot(np.empty(1)[:]))
 
 
 def held_elsewhere(holder: Holder) -> bool:
@@ -67,7 +81,7 @@ def _root(array: np.ndarray) -> Any:
 
 
 def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 class _Seal:
@@ -114,6 +128,9 @@ def _seal(root: Any, array: np.ndarray) -> None:
 
 def expose(holder: Holder) -> np.ndarray:
     """Return the array of `holder` for a user to read and to write."""
+    if not holder._array.flags.writeable:  # the result of broadcasting, whose elements share memory
+        holder._array = holder._array.copy(order="K")
+        holder._shared = False
     if held_elsewhere(holder):
         root = _root(holder._array)
         if holder._shared:
@@ -125,6 +142,15 @@ def expose(holder: Holder) -> np.ndarray:
         if SEALS:
             SEALS.pop(id(_root(holder._array)), None)
     holder._exposed = True
+    return holder._array
+
+
+def unshared(holder: Holder) -> np.ndarray:
+    """The array of `holder` if nothing else holds it and it can be written, else a copy."""
+    if not isinstance(holder._array, np.ndarray):
+        return np.array(holder._array)
+    if held_elsewhere(holder) or not holder._array.flags.writeable:
+        return holder._array.copy(order="K")
     return holder._array
 
 

@@ -80,7 +80,9 @@ class _Plan:
             self.saves.append((kind, which))
         return self.saves.index((kind, which))
 
-    def save(self, args: Sequence[Any], arrays: Sequence[Any], answer: Any, residuals: Sequence[Any]) -> tuple[Any, ...]:
+    def save(
+        self, args: Sequence[Any], arrays: Sequence[Any], answer: Any, residuals: Sequence[Any]
+    ) -> tuple[Any, ...]:
         """What a record keeps."""
         saved: list[Any] = []
         for kind, which in self.saves:
@@ -94,7 +96,7 @@ class _Plan:
             elif kind == _RESIDUAL:
                 saved.append(residuals[which])
             else:
-                read = np.shape if kind == _SHAPE else _dtype
+                read = _shape if kind == _SHAPE else _dtype
                 if which >= 0:
                     saved.append(read(arrays[which]) if which < len(arrays) else None)
                 else:
@@ -368,9 +370,7 @@ class Primitive:
 
     # --- backward -----------------------------------------------------------------------------------------
 
-    def pull_back(
-        self, record: Record, g: Any, needed: set[int] | None, create_graph: bool
-    ) -> list[tuple[Any, Any]]:
+    def pull_back(self, record: Record, g: Any, needed: set[int] | None, create_graph: bool) -> list[tuple[Any, Any]]:
         """Return ``(parent, cotangent)`` for the arguments of `record` that need one.
 
         Parameters
@@ -422,7 +422,7 @@ class Primitive:
                 explain_failure(error, self._blame(argnum, parent))
                 raise
             if cotangent is None:
-                continue
+                cotangent = _zeros(parent.shape, parent.dtype, create_graph)  # type: ignore[union-attr]
             if (
                 type(cotangent) is not np.ndarray
                 or create_graph
@@ -533,6 +533,10 @@ def _keep(arg: Any) -> Any:
     if isinstance(arg, Tensor):
         return memory.save(arg) if arg._exposed else arg._array
     return arg.copy() if isinstance(arg, np.ndarray) else arg
+
+
+def _shape(array: Any) -> tuple[int, ...]:
+    return np.shape(array)
 
 
 def _dtype(array: Any) -> np.dtype[Any]:
@@ -648,7 +652,7 @@ def primitive(
             function,
             name=name,
             arguments=arguments,
-            residuals=residuals,  # type: ignore[arg-type]
+            residuals=residuals,
             broadcasts=broadcasts,
             multiple=multiple,
         )

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .errors import AutodiffError
 from .memory import next_number
@@ -133,7 +133,7 @@ class Output:
         self.dtype: np.dtype[Any] = record.dtype[index]
 
 
-Node = Union[Leaf, Record, Output]
+Node: TypeAlias = Leaf | Record | Output
 
 
 # --- recording state -----------------------------------------------------------------------------------
@@ -147,7 +147,8 @@ class State(NamedTuple):
 
 
 # A context variable is per thread and per task by construction, and cheap to read.
-STATE: ContextVar[State] = ContextVar("autograd_conv.state", default=State(True, ()))
+_INITIAL = State(True, ())
+STATE: ContextVar[State] = ContextVar("autograd_conv.state", default=_INITIAL)
 
 
 class _Recording(ContextDecorator):
@@ -310,7 +311,7 @@ def _needed(roots: Sequence[Node], targets: set[int]) -> set[int]:
 
 def node_number(node: Node) -> int:
     """Number of a node; that of its record for one of several outputs."""
-    return node.record.number if type(node) is Output else node.number  # type: ignore[union-attr]
+    return node.record.number if isinstance(node, Output) else node.number
 
 
 class Accumulator:
@@ -436,5 +437,5 @@ def sweep(
         return list(leaves.values()), waiting, []
     for number in leaves:
         arrived[number] = waiting.take(number)
-    keys = [(node.record.number, node.index) if type(node) is Output else node.number for node in targets]
+    keys = [(node.record.number, node.index) if isinstance(node, Output) else node.number for node in targets]
     return [], waiting, [arrived.get(key) for key in keys]

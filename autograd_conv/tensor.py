@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from types import EllipsisType
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -27,7 +26,7 @@ def _operand(value: Any) -> Any:
     """The other side of an operator, or NotImplemented if that side should have its turn."""
     if isinstance(value, (Tensor, np.ndarray, int, float, complex, np.generic)):
         return value
-    return np.asarray(value) if isinstance(value, (list, tuple)) else NotImplemented
+    return as_tensor(value) if isinstance(value, (list, tuple)) else NotImplemented
 
 
 def _operators(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
@@ -273,7 +272,7 @@ class Tensor:
         )
         with _grad_lock:
             for leaf in leaves:
-                _accumulate(leaf, _Slot(waiting.take(leaf.number)))
+                _accumulate(leaf, memory.Slot(waiting.take(leaf.number)))
 
     # --- assignment -----------------------------------------------------------------------------------
 
@@ -322,8 +321,8 @@ class Tensor:
     __lshift__, __rlshift__, __ilshift__ = _operators(np.left_shift)
     __rshift__, __rrshift__, __irshift__ = _operators(np.right_shift)
     # NumPy's comparison protocol: element by element, so the results are no bools.
-    __eq__ = _operators(np.equal)[0]  # type: ignore[assignment]
-    __ne__ = _operators(np.not_equal)[0]  # type: ignore[assignment]
+    __eq__ = _operators(np.equal)[0]
+    __ne__ = _operators(np.not_equal)[0]
     __lt__ = _operators(np.less)[0]
     __le__ = _operators(np.less_equal)[0]
     __gt__ = _operators(np.greater)[0]
@@ -524,9 +523,8 @@ class Tensor:
         return lookup(np.ravel)(self)
 
     def transpose(self, *axes: Any) -> Tensor:
-        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
-            axes = axes[0]
-        return lookup(np.transpose)(self, axes or None)
+        order: Any = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        return lookup(np.transpose)(self, order or None)
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         return lookup(np.swapaxes)(self, axis1, axis2)
@@ -538,8 +536,7 @@ class Tensor:
         return lookup(np.take)(self, indices, axis=axis)
 
 
-ArrayLike = Union[Tensor, np.ndarray, float, int, complex, bool, np.generic, Sequence[Any]]
-Index = Union[int, slice, EllipsisType, None, np.ndarray, Tensor, Sequence[Any]]
+ArrayLike: TypeAlias = Tensor | np.ndarray | float | int | complex | bool | np.generic | Sequence[Any]
 
 
 def tensor(array: ArrayLike, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -584,6 +581,9 @@ def as_tensor(value: ArrayLike, dtype: Any = None) -> Tensor:
     """`value` itself if it is a Tensor (of that dtype), else a new Tensor without gradient."""
     if isinstance(value, Tensor):
         return value if dtype is None or value.dtype == dtype else value.astype(dtype)
+    if isinstance(value, (list, tuple)):  # there may be Tensors inside, whose history counts
+        result: Tensor = FUNCTIONS["array"](value, dtype)
+        return result
     return Tensor(value, dtype)
 
 
@@ -645,25 +645,14 @@ def add_in_place(total: Any, cotangent: Any) -> Any:
     return np.add(total, cotangent, out=total) if isinstance(total, np.ndarray) else total + cotangent
 
 
-class _Slot:
-    """Stands for a Tensor where only the memory guard looks: who holds this array?"""
-
-    __slots__ = ("_array", "_exposed", "_shared")
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = np.asarray(array)
-
-
-def _accumulate(leaf: Leaf, slot: _Slot) -> None:
+def _accumulate(leaf: Leaf, slot: memory.Slot) -> None:
     """Add the cotangent in `slot` to the gradient of `leaf`, which must alias nothing."""
-    if leaf.grad is not None:
-        total = _Slot(leaf.grad)
-        leaf.grad = None
-        if memory.held_elsewhere(total):
-            leaf.grad = total._array + slot._array
-        else:
-            leaf.grad = np.add(total._array, slot._array, out=total._array)
-    elif slot._array.flags.writeable and not memory.held_elsewhere(slot):
-        leaf.grad = slot._array
+    if leaf.grad is None:
+        leaf.grad = memory.unshared(slot)
+        return
+    total = memory.Slot(leaf.grad)
+    leaf.grad = None
+    if memory.held_elsewhere(total):
+        leaf.grad = total._array + slot._array
     else:
-        leaf.grad = np.array(slot._array)
+        leaf.grad = np.add(total._array, slot._array, out=total._array)

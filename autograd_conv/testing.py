@@ -76,7 +76,7 @@ def check_vjp(
         ...
     autograd_conv.testing.GradientMismatch: check_vjp of wrong, argument 0 (shape (2,)), order 1: ...
     """
-    name = getattr(function, "name", None) or getattr(function, "__name__", repr(function))
+    name = str(getattr(function, "name", None) or getattr(function, "__name__", repr(function)))
     points = [_as_point(arg) for arg in args]
     _check(
         lambda *tensors: function(*tensors, **settings),
@@ -139,7 +139,7 @@ def _check(
             for result in grad(
                 [outputs[k] for k in live],
                 [arguments[k] for k in wanted],
-                [cotangents[k] for k in live],  # type: ignore[misc]
+                [cotangents[k] for k in live],
             )
         ]
     else:

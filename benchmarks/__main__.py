@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure, print a table, write JSON and PNG, regenerate the table of the README."""
+"""``python -m benchmarks``: measure, print a table, write JSON and PNG; ``--readme`` regenerates the README's."""
 
 import argparse
 import importlib.util
@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure convolution and pooling against plain Python loops and against NumPy, as ratios. A whole "
-        "run also writes benchmarks/results.json and results.png and the table in README.md.",
+        "run also writes benchmarks/results.json and results.png, and with --readme the table in README.md.",
     )
     add = result.add_argument
     add("--quick", action="store_true", help="tiny layers, few turns: checks that everything runs, not how fast")
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="PATH", help="write the figures there")
     add("--png", type=Path, metavar="PATH", help="draw the figures there")
     add("--readme", action="store_true", help="rewrite the table between the markers in README.md")
-    add("--print-only", action="store_true", help="write no file but those that are asked for by name")
+    add("--print-only", action="store_true", help="a whole run writes only the files that are asked for")
     add("--from", dest="source", type=Path, metavar="PATH", help="measure nothing: take the figures of this JSON file")
     add("--list", action="store_true", help="list layers and contenders, and end")
     return result
@@ -160,10 +160,8 @@ def _go(options: argparse.Namespace) -> None:
         whole = not (options.quick or options.only or options.against or options.subject)
     if options.readme and not whole:
         raise BenchmarkError("--readme: the table in README.md is that of a whole run, not of a part of one")
-    if whole and not options.print_only:
-        options.json = options.json or (JSON if report is None else None)
-        options.png = options.png or PNG
-        options.readme = True
+    if whole and report is None and not options.print_only:
+        options.json, options.png = options.json or JSON, options.png or PNG
     _check_outputs(options)
     if report is None:
         report = _measure(options, threads, whole)

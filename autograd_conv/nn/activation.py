@@ -286,7 +286,7 @@ def shifted(x: np.ndarray, axis: int) -> np.ndarray:
     """`x` less its maximum along `axis`, in at least float32; NaN if all are -inf, or one is inf."""
     if x.dtype == np.float16:
         x = x.astype(np.float32)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return x - x.max(axis=axis, keepdims=True, initial=-np.inf)
 
 

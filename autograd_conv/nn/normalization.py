@@ -1,8 +1,8 @@
 """Batch normalization.
 
-Two primitives: `_statistics` (mean and variance of each channel) and `_affine` (subtract, scale, shift). That the
-first depends on the input too is not hidden inside one fused rule: it is recorded, so that derivatives of every
-order pass through the statistics.
+Three primitives: `_statistics` (mean and variance of each channel), `_factor` (what deviations from the mean are
+multiplied by) and `_standardize` (which does it). That the statistics depend on the input is not hidden inside
+one fused rule: it is recorded, so that derivatives of every order pass through them.
 """
 
 from __future__ import annotations
@@ -21,65 +21,81 @@ __all__ = ["batch_norm"]
 
 @primitive(name="batch_statistics", multiple=True)
 def _statistics(x: np.ndarray, *, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and (biased) variance of each channel, in two passes, so that a large mean does no harm."""
+    """Mean and (biased) variance of each channel, in two passes, so that a large mean does no harm.
+
+    The second pass also sums the deviations from the mean of the first, which would be 0 without rounding, and
+    corrects both moments by them (Chan, Golub and LeVeque, "Algorithms for computing the sample variance", The
+    American Statistician 37 (1983), equation 1.7).
+    """
     count = x.dtype.type(x.size // max(x.shape[axis], 1))
     mean = channel_sum(x, axis=axis) / count
-    return mean, channel_sum(np.square(x - along(mean, x.ndim, axis)), axis=axis) / count
+    centred = x - along(mean, x.ndim, axis)
+    rest = channel_sum(centred, axis=axis) / count
+    variance = channel_sum(np.square(centred, out=centred), axis=axis) / count - np.square(rest)
+    return mean + rest, variance
 
 
 def _statistics_vjp(g: Any, x: Any, ans: Any, axis: int) -> Any:
     """(g_mean + 2 * g_variance * (x - mean)) / n."""
-    ndim, count = len(x.shape), x.size // max(x.shape[axis], 1)
+    count = x.size // max(x.shape[axis], 1)
     g_mean, g_variance = g
-    centred = x - along(ans[0], ndim, axis)
-    return along(g_mean * (1 / count), ndim, axis) + along(g_variance * (2 / count), ndim, axis) * centred
+    return _standardize(x, ans[0], g_variance * (2 / count), g_mean * (1 / count), axis=axis)
 
 
 _statistics.defvjp(x=_statistics_vjp)
 
 
+@primitive(name="batch_norm_factor")
+def _factor(variance: np.ndarray, w: np.ndarray | None, *, eps: float) -> np.ndarray:
+    """w / sqrt(variance + eps)."""
+    return (1 if w is None else w) / np.sqrt(variance + eps)
+
+
+_factor.defvjp(
+    variance=lambda g, ans, variance, eps: -0.5 * g * ans / (variance + eps),
+    w=lambda g, variance, eps: g / np.sqrt(variance + eps),
+)
+
+
 @primitive(name="batch_norm")
-def _affine(
-    x: np.ndarray,
-    mean: np.ndarray,
-    variance: np.ndarray,
-    w: np.ndarray | None,
-    b: np.ndarray | None,
-    *,
-    axis: int,
-    eps: float,
+def _standardize(
+    x: np.ndarray, mean: np.ndarray, factor: np.ndarray, shift: np.ndarray | None, *, axis: int
 ) -> np.ndarray:
-    """(x - mean) / sqrt(variance + eps) * w + b, channel by channel."""
-    factor = 1 / np.sqrt(variance + eps)
-    if w is not None:
-        factor = factor * w
-    dtype = np.result_type(x, factor) if b is None else np.result_type(x, factor, b)
-    y = np.subtract(x, along(mean, x.ndim, axis), dtype=dtype)
+    """(x - mean) * factor + shift, channel by channel."""
+    arrays = (x, mean, factor) if shift is None else (x, mean, factor, shift)
+    y = np.subtract(x, along(mean, x.ndim, axis), dtype=np.result_type(*arrays))
     y *= along(factor, x.ndim, axis)
-    if b is not None:
-        y += along(b, x.ndim, axis)
+    if shift is not None:
+        y += along(shift, x.ndim, axis)
     return y
 
 
-def _affine_vjp(
-    g: Any, x: Any, mean: Any, variance: Any, w: Any, axis: int, eps: float, needs: tuple[bool, ...]
+@primitive(name="batch_norm_dot")
+def _centred_dot(g: np.ndarray, x: np.ndarray, mean: np.ndarray, *, axis: int) -> np.ndarray:
+    """The sum of g * (x - mean) in each channel. Not a difference of two sums: large means would cancel."""
+    products = x - along(mean, x.ndim, axis)
+    return channel_sum(np.multiply(products, g, out=products if products.dtype == g.dtype else None), axis=axis)
+
+
+def _standardize_vjp(
+    g: Any, x: Any, mean: Any, factor: Any, axis: int, needs: tuple[bool, bool, bool, bool]
 ) -> tuple[Any, ...]:
-    """All cotangents of `_affine`; those of a channel share the sums of g and of g * (x - mean)."""
-    ndim = len(x.shape)
-    scale = 1 / np.sqrt(variance + eps)
-    factor = scale if w is None else scale * w
-    g_sum = channel_sum(g, axis=axis) if needs[1] or needs[4] else None
-    g_dot = channel_sum(g * (x - along(mean, ndim, axis)), axis=axis) if needs[2] or needs[3] else None
+    """Those of mean and shift share the sum of g."""
+    total = channel_sum(g, axis=axis) if needs[1] or needs[3] else None
     return (
-        g * along(factor, ndim, axis) if needs[0] else None,
-        -factor * g_sum if needs[1] else None,
-        -0.5 * factor * scale * scale * g_dot if needs[2] else None,
-        g_dot * scale if needs[3] else None,
-        g_sum,
+        g * along(factor, len(x.shape), axis) if needs[0] else None,
+        -factor * total if needs[1] else None,
+        _centred_dot(g, x, mean, axis=axis) if needs[2] else None,
+        total,
     )
 
 
-_affine.defvjp(_affine_vjp)
+_standardize.defvjp(_standardize_vjp)
+_centred_dot.defvjp(
+    g=lambda v, x, mean, axis: _standardize(x, mean, v, None, axis=axis),
+    x=lambda v, g, axis: g * along(v, len(g.shape), axis),
+    mean=lambda v, g, axis: -v * channel_sum(g, axis=axis),
+)
 
 
 def batch_norm(
@@ -175,7 +191,7 @@ def batch_norm(
                 raise ValueError(f"{function}: argument {argument!r} is None; it must be given if not training")
         # Copies, so that the running statistics may be updated while the record is alive.
         mean, variance = (wrap(np.array(raw(operands[k]), dtype=x.dtype)) for k in ("running_mean", "running_var"))
-    result: Tensor = apply(_affine, x, mean, variance, w, b, axis=axis, eps=eps)
+    result: Tensor = apply(_standardize, x, mean, apply(_factor, variance, w, eps=float(eps)), b, axis=axis)
     return result if result.dtype == dtype else result.astype(dtype)
 
 

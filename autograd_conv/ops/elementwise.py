@@ -52,9 +52,9 @@ def _ufunc(ufunc: np.ufunc, summary: str, **rules: Rule) -> Callable[..., Tensor
             if ufunc.nin == 1 or not isinstance(arrays[1], Tensor):
                 arrays = (as_tensor(arrays[0]), *arrays[1:])
             elif isinstance(arrays[0], (list, tuple)):
-                arrays = (np.asarray(arrays[0]), arrays[1])
+                arrays = (as_tensor(arrays[0]), arrays[1])
         if ufunc.nin == 2 and isinstance(arrays[1], (list, tuple)):
-            arrays = (arrays[0], np.asarray(arrays[1]))
+            arrays = (arrays[0], as_tensor(arrays[1]))
         result = prim(*arrays)
         if where is not True:
             result = _masked(ufunc.__name__, where, result, out)
@@ -308,7 +308,7 @@ def where(condition: ArrayLike, x: ArrayLike | None = None, y: ArrayLike | None 
         if x is not None or y is not None:
             raise ValueError("where: give both of the arguments 'x' and 'y', or neither")
         return tuple([Tensor(index) for index in np.nonzero(np.asarray(as_tensor(condition)._array))])
-    operands = [np.asarray(a) if isinstance(a, (list, tuple)) else a for a in (condition, x, y)]
+    operands = [as_tensor(a) if isinstance(a, (list, tuple)) else a for a in (condition, x, y)]
     if not any(isinstance(a, Tensor) for a in operands):
         operands[0] = as_tensor(operands[0])
     return _where(*operands)

@@ -17,7 +17,7 @@ from .conversion import asarray, astype
 from .shape import atleast_1d, atleast_2d, atleast_3d, ravel, reshape
 
 __all__ = [
-    "array_split", "column_stack", "concat", "concatenate", "dsplit", "dstack", "hsplit", "hstack", "split",
+    "append", "array_split", "column_stack", "concat", "concatenate", "dsplit", "dstack", "hsplit", "hstack", "split",
     "stack", "unstack", "vsplit", "vstack",
 ]  # fmt: skip
 
@@ -136,6 +136,12 @@ def stack(
     """
     result: Tensor = _stack(*_tensors("stack", arrays, dtype), axis=axis)
     return result if out is None else assign_out("stack", out, result)
+
+
+@implements(np.append)
+def append(arr: ArrayLike, values: ArrayLike, axis: int | None = None) -> Tensor:
+    """`values` after `arr` along an axis; by default both are taken as one row."""
+    return concatenate([arr, values], axis)
 
 
 @implements(np.vstack)

@@ -109,16 +109,37 @@ def command(bench, monkeypatch, tmp_path):
 def test_figures_of_a_whole_run_make_picture_and_readme_again(command, bench, make_report, tmp_path, capsys):
     bench("report").write_json(make_report(), tmp_path / "figures.json")
     arguments = ["--from", str(tmp_path / "figures.json")]
-    assert command.main(arguments) == 1  # no README
+    assert command.main([*arguments, "--readme"]) == 1
     assert capsys.readouterr().err == "benchmarks: cannot read readme.out: No such file or directory\n"
-    command.README.write_text("<!-- benchmarks:begin -->\n<!-- benchmarks:end -->\n")
-    assert command.main([*arguments, "--print-only"]) == 0
-    table = capsys.readouterr().out
-    assert not command.PNG.exists()
+    text = "<!-- benchmarks:begin -->\n<!-- benchmarks:end -->\n"
+    command.README.write_text(text)
     assert command.main(arguments) == 0
+    table = capsys.readouterr().out
+    assert command.README.read_text() == text  # only when it is asked for
+    assert not command.PNG.exists()
+    assert command.main([*arguments, "--readme", "--png", str(command.PNG)]) == 0
     assert command.PNG.exists()
     assert not command.JSON.exists()
     assert table.strip() in command.README.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "written"),
+    [
+        ([], {"json.out", "png.out"}),
+        (["--readme"], {"json.out", "png.out", "readme.out"}),
+        (["--print-only"], set()),
+        (["--only", "digits"], set()),
+    ],
+)
+def test_only_a_whole_run_writes_files_unasked(command, make_report, monkeypatch, tmp_path, options, written):
+    monkeypatch.setattr(command, "_measure", lambda options, threads, whole: make_report(whole))
+    text = "<!-- benchmarks:begin -->\n<!-- benchmarks:end -->\n"
+    command.README.write_text(text)
+    assert command.main(options) == 0
+    changed = {path.name for path in tmp_path.iterdir()} - {"readme.out"}
+    changed |= {"readme.out"} if command.README.read_text() != text else set()
+    assert changed == written
 
 
 def test_figures_of_a_part_of_a_run_stay_out_of_the_readme(command, bench, make_report, tmp_path, capsys):

@@ -42,7 +42,9 @@ def test_one_wrong_element_is_named_with_both_values(x):
         wrong[1, 2] = 1.001
         return 2 * x * g * wrong
 
-    with pytest.raises(GradientMismatch, match=r"worst element \(1, 2\): the VJP gives .* central differences .*; 1 of 9"):
+    with pytest.raises(
+        GradientMismatch, match=r"worst element \(1, 2\): the VJP gives .* central differences .*; 1 of 9"
+    ):
         check_vjp(primitive(lambda x: x * x, x=rule), x)
 
 

@@ -129,7 +129,7 @@ def test_several_outputs():
 
     sum_and_difference.defvjp(x=lambda g: g[0] + g[1], y=lambda g: g[0] - g[1])
     x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
-    s, d = sum_and_difference(x, y)
+    _, d = sum_and_difference(x, y)
     (d * d).sum().backward()
     np.testing.assert_array_equal(x.grad, 2 * (x.data - y.data))
     np.testing.assert_array_equal(y.grad, -2 * (x.data - y.data))

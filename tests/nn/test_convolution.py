@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd_conv as ac
@@ -41,7 +41,6 @@ def convolutions(draw):
 
 
 @given(convolutions(), st.booleans(), st.integers(0, 2**32 - 1))
-@settings(max_examples=60)
 def test_random_convolutions(oracle, pulled, case, last, seed):
     batch, groups, per_group, outputs, sizes, kernel, stride, padding, dilation, with_bias = case
     rng = np.random.default_rng(seed)
@@ -98,8 +97,6 @@ def test_channel_counts_around_the_vector_width(oracle, pulled, rng, channels, d
 )
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_first_and_second_order(rng, shape, weight, settings, layout):
-    if len(shape) == 3:
-        shape = (2, *shape[1:])
     x, w, b = rng.standard_normal(shape), rng.standard_normal(weight), rng.standard_normal(weight[0])
     if layout == "NHWC":
         x, w = (x.transpose(1, 2, 0) if x.ndim == 3 else x.transpose(NHWC)), w.transpose(HWIO)
@@ -108,13 +105,13 @@ def test_first_and_second_order(rng, shape, weight, settings, layout):
 
 def test_third_order(rng):
     # x * x * x correlated: bilinear in x and w, cubic in x; the third derivative along v is 6 * conv(v**3, w)
-    x, v = rng.standard_normal((2, 1, 1, 4, 4))
+    x, v = rng.standard_normal((2, 1, 1, 4, 4))  # two images
     w = rng.standard_normal((1, 1, 2, 2))
     t = ac.tensor(0.3, requires_grad=True)
     y = ac.sum(nn.conv2d((x + t * v) ** 3, w))
     for _ in range(3):
         (y,) = ac.grad(y, t, create_graph=True)
-    close(y.item(), 6 * nn.conv2d(v[None] ** 3 if v.ndim == 3 else v**3, w).numpy().sum())
+    close(y.item(), 6 * nn.conv2d(v**3, w).numpy().sum())
 
 
 def test_mixed_second_derivative_is_the_third_primitive(oracle, rng):
@@ -134,9 +131,7 @@ def row(values):
 
 
 def test_case_01_columns_never_read_get_exactly_zero(pulled):
-    y, gx, _ = pulled(
-        lambda x, w: nn.conv2d(x, w, stride=(1, 2)), row([1, 10]), row(range(6)), row([1, 2, 3])
-    )
+    y, gx, _ = pulled(lambda x, w: nn.conv2d(x, w, stride=(1, 2)), row([1, 10]), row(range(6)), row([1, 2, 3]))
     assert y.shape == (1, 1, 1, 2)
     np.testing.assert_array_equal(gx.ravel(), [1, 2, 13, 20, 30, 0.0])
 
@@ -195,9 +190,7 @@ def test_case_06_same(oracle, pulled, rng):
 
 
 def test_case_09_zero_batch(pulled):
-    y, gx, gw, gb = pulled(
-        nn.conv2d, np.zeros((0, 5, 3, 2)), np.zeros((0, 2, 4, 4)), np.ones((5, 2, 2, 3)), np.ones(5)
-    )
+    y, gx, gw, gb = pulled(nn.conv2d, np.zeros((0, 5, 3, 2)), np.zeros((0, 2, 4, 4)), np.ones((5, 2, 2, 3)), np.ones(5))
     assert y.shape == (0, 5, 3, 2)
     assert gx.shape == (0, 2, 4, 4)
     np.testing.assert_array_equal(gw, np.zeros((5, 2, 2, 3)))
@@ -270,8 +263,7 @@ def test_case_21_any_memory(rng, layout):
     gy = rng.standard_normal(reference.shape)
 
     def gradients(x, w, gy):
-        wrapped = [ac.Tensor._from if False else t for t in (ac.tensor(x, requires_grad=True),)]
-        xt, wt = wrapped[0], ac.tensor(w, requires_grad=True)
+        xt, wt = ac.tensor(x, requires_grad=True), ac.tensor(w, requires_grad=True)
         y = nn.conv2d(xt, wt, b, layout=layout)
         y.backward(gy)
         return y.numpy(), xt.grad, wt.grad
@@ -283,12 +275,10 @@ def test_case_21_any_memory(rng, layout):
             np.testing.assert_allclose(actual, value, rtol=1e-12, atol=1e-12, err_msg=name)
             assert actual.flags.writeable
     # not through ac.tensor, which copies: views made by primitives
-    for order in ((0, 1, 3, 2),):
-        xt = ac.tensor(x.transpose(order).copy(), requires_grad=True)
-        y = nn.conv2d(xt.transpose(order), w, b, layout=layout)
-        y.backward(np.broadcast_to(np.float64(1), y.shape))
-        ones = gradients(x, w, np.ones(y.shape))
-        close(xt.grad.transpose(order), ones[1])
+    xt = ac.tensor(x.transpose(0, 1, 3, 2), requires_grad=True)
+    y = nn.conv2d(xt.transpose(0, 1, 3, 2), w, b, layout=layout)
+    y.backward(np.broadcast_to(np.float64(1), y.shape))
+    close(xt.grad.transpose(0, 1, 3, 2), gradients(x, w, np.ones(y.shape))[1])
 
 
 def test_case_21_broadcast_input_and_seed(rng):
@@ -344,7 +334,7 @@ def test_case_23_dtypes_are_kept(pulled, dtype, layout):
 
 
 def test_case_23_float16_sums_in_float32():
-    # 4096 + 1 is 4096 in float16: a running sum there would stay at 2048
+    # 2048 + 1 is 2048 in float16: a running sum in it would stop there
     x, w = np.ones((1, 4096, 1, 1), np.float16), np.ones((1, 4096, 1, 1), np.float16)
     assert nn.conv2d(x, w).item() == 4096
     b = ac.tensor(np.zeros(1, np.float16), requires_grad=True)
@@ -415,9 +405,9 @@ def test_case_24_errors(case, error, parts):
 
 
 def test_case_24_errors_name_the_function_that_was_called():
-    with pytest.raises(ValueError, match="conv1d: .*'input'.* 4 axes"):
+    with pytest.raises(ValueError, match=r"conv1d: .*'input'.* 4 axes"):
         nn.conv1d(np.zeros((1, 1, 3, 3)), np.zeros((1, 1, 3)))
-    with pytest.raises(ValueError, match="conv3d: .*stride"):
+    with pytest.raises(ValueError, match=r"conv3d: .*stride"):
         nn.conv3d(np.zeros((1, 1, 3, 3, 3)), np.zeros((1, 1, 3, 3, 3)), stride=(1, 1))
 
 
@@ -506,7 +496,7 @@ def test_a_fully_connected_layer_is_a_kernel_of_the_size_of_the_map(pulled, rng)
 
 def test_worked_example_of_the_sources(pulled):
     a, k = np.array([[1.0, 3, 1, 4], [2, 8, 5, 1], [3, 2, 0, 3]]), np.array([[1.0, 0], [-1, 1]])
-    y, gx, gw = pulled(nn.conv2d, np.ones((1, 1, 2, 3)), a[None, None], k[None, None])
+    y, _, gw = pulled(nn.conv2d, np.ones((1, 1, 2, 3)), a[None, None], k[None, None])
     np.testing.assert_array_equal(y[0, 0], [[7, 0, -3], [1, 6, 8]])
     np.testing.assert_array_equal(gw[0, 0], [[20, 22], [20, 19]])
 

@@ -31,7 +31,7 @@ def _is_float(arg):
 def agrees(rng):
     """Check a function against NumPy's, and its derivatives against central differences."""
 
-    def check(function, numpy_function, *args, order=2, by_name=True, rtol=1e-12, **settings):
+    def check(function, numpy_function, *args, derivatives=2, by_name=True, rtol=1e-12, **settings):
         expected = numpy_function(*args, **settings)
         _compare(function(*args, **settings), expected, rtol)
         for layout in (lambda a: a.copy("F"), lambda a: np.flip(np.flip(a).copy()), _read_only):
@@ -40,7 +40,7 @@ def agrees(rng):
         if by_name:
             tensors = [ac.tensor(arg) if _is_float(arg) else arg for arg in args]
             _compare(numpy_function(*tensors, **settings), expected, rtol)
-        ac.testing.check_vjp(function, *args, order=order, **settings)
+        ac.testing.check_vjp(lambda *a: function(*a, **settings), *args, order=derivatives)
         _check_float32(function, args, settings, rng)
 
     return check

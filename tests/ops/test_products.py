@@ -95,15 +95,11 @@ def test_products(agrees, rng, name, shapes, settings):
 )
 def test_einsum(agrees, rng, subscripts, shapes):
     operands = [rng.standard_normal(shape) for shape in shapes]
-    agrees(
-        lambda *a: ac.einsum(subscripts, *a), lambda *a: np.einsum(subscripts, *a), *operands, rtol=1e-10
-    )
+    agrees(lambda *a: ac.einsum(subscripts, *a), lambda *a: np.einsum(subscripts, *a), *operands, rtol=1e-10)
 
 
 def test_einsum_third_order(rng):
-    ac.testing.check_vjp(
-        lambda x, y: ac.einsum("ij,jk,ik->", x, y, x), rng.random((2, 2)), rng.random((2, 2)), order=3
-    )
+    ac.testing.check_vjp(lambda x, y: ac.einsum("ij,jk,ik->", x, y, x), rng.random((2, 2)), rng.random((2, 2)), order=3)
 
 
 def test_einsum_with_lists_of_labels(rng):

@@ -16,11 +16,9 @@ DIFFERENTIABLE = ["sum", "mean", "var", "std", "prod", "max", "min", "ptp"]
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 @pytest.mark.parametrize(("axis", "keepdims"), list(itertools.product(AXES, [False, True])))
 def test_reduction(agrees, rng, name, axis, keepdims):
-    if axis == () and name in ("var", "std", "ptp"):
-        pytest.skip("the spread of single elements is constant")
     x = rng.standard_normal((3, 4, 2))
-    order = 2 if axis in (None, 1, (0, 2)) else 1
-    agrees(getattr(ac, name), getattr(np, name), x, order=order, rtol=1e-10, axis=axis, keepdims=keepdims)
+    derivatives = 2 if axis in (None, 1, (0, 2)) else 1
+    agrees(getattr(ac, name), getattr(np, name), x, derivatives=derivatives, rtol=1e-10, axis=axis, keepdims=keepdims)
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE[:3] + ["prod", "max", "min", "logsumexp"])
@@ -45,7 +43,7 @@ def test_reduction_of_nothing(name, shape):
 
 def test_mean_of_nothing_is_nan_with_a_warning():
     x = ac.tensor(np.ones((0, 2)), requires_grad=True)
-    with pytest.warns(RuntimeWarning, match="empty"):
+    with pytest.warns(RuntimeWarning, match=r"empty|invalid"):
         y = x.mean(axis=0)
     assert np.isnan(y.numpy()).all()
     y.sum().backward()
@@ -129,9 +127,7 @@ def test_sums_with_initial_where_and_dtype(rng):
     mask = rng.random(4) < 0.6
     for name in ("sum", "prod"):
         for settings in ({"initial": 2.0}, {"where": mask}, {"axis": 1, "where": mask, "initial": 3.0}):
-            np.testing.assert_allclose(
-                getattr(ac, name)(x, **settings).numpy(), getattr(np, name)(x, **settings)
-            )
+            np.testing.assert_allclose(getattr(ac, name)(x, **settings).numpy(), getattr(np, name)(x, **settings))
             ac.testing.check_vjp(getattr(ac, name), x, **settings)
     np.testing.assert_allclose(ac.mean(x, axis=0, where=mask[:3, None]), np.mean(x, axis=0, where=mask[:3, None]))
     assert ac.sum(np.ones(3, np.float32), dtype=np.float64).dtype == np.float64
@@ -227,9 +223,7 @@ def test_logsumexp(agrees, rng, axis, keepdims):
 def test_logsumexp_is_stable():
     x = ac.tensor([[1000.0, 1000.0], [-1000.0, -1001.0], [-np.inf, 0.0], [-np.inf, -np.inf]], requires_grad=True)
     y = ac.logsumexp(x, axis=1)
-    np.testing.assert_allclose(
-        y.numpy(), [1000 + np.log(2), -1000 + np.log1p(np.exp(-1)), 0, -np.inf], rtol=1e-15
-    )
+    np.testing.assert_allclose(y.numpy(), [1000 + np.log(2), -1000 + np.log1p(np.exp(-1)), 0, -np.inf], rtol=1e-15)
     (first,) = ac.grad(y, x, np.ones(4), create_graph=True)
     softmax = 1 / (1 + np.exp(-1))
     np.testing.assert_allclose(first.numpy(), [[0.5, 0.5], [softmax, 1 - softmax], [0, 1], [0, 0]])
@@ -245,7 +239,7 @@ def test_average(agrees, rng):
     agrees(lambda a: ac.average(a, axis=0), lambda a: np.average(a, axis=0), x)
     agrees(lambda a, b: ac.average(a, 1, b), lambda a, b: np.average(a, 1, b), x, w)
     agrees(lambda a, b: ac.average(a, 0, b), lambda a, b: np.average(a, 0, b), x, w[:, 0].copy())
-    mean, total = ac.average(x, 0, w[:, 0], returned=True)
+    _, total = ac.average(x, 0, w[:, 0], returned=True)
     np.testing.assert_allclose(total.numpy(), np.full(4, w[:, 0].sum()))
     with pytest.raises(ValueError, match="average: weights"):
         ac.average(x, None, w[0])
@@ -265,7 +259,7 @@ def test_median_of_nan():
 
 @pytest.mark.parametrize("axis", [0, 1, -1, None])
 def test_sort(agrees, rng, axis):
-    agrees(ac.sort, np.sort, rng.permutation(12.0).reshape(3, 4), axis=axis)
+    agrees(ac.sort, np.sort, rng.permutation(np.arange(12.0)).reshape(3, 4), axis=axis)
     x = rng.integers(0, 3, (3, 4))
     np.testing.assert_array_equal(ac.argsort(x, axis, stable=True), np.argsort(x, axis, kind="stable"))
 

@@ -1,0 +1,435 @@
+"""The register tile: where nearly all arithmetic of convolution happens.
+
+A matrix product ``T = A @ B`` is fastest if a small block of ``T`` stays in vector registers while its terms are
+added up. With ``R`` rows and ``V`` vectors of ``L`` columns, each step ``k`` loads ``V`` vectors of row ``k`` of
+``B``, and for each row broadcasts one number of ``A``; then ``R * V`` fused multiply-adds follow::
+
+    T[r, v*L : v*L + L] += A[r, k] * B[k, v*L : v*L + L]        for r < R, v < V
+
+Every number that was loaded is used ``R`` or ``V`` times, so the arithmetic units, not the memory, are the limit.
+LLVM does not keep the elements of a NumPy array in registers across a loop; hence these tiles are written with
+`numba.extending.intrinsic`, which lets a function emit LLVM's own vector operations. LLVM allocates the
+registers, and splits vectors that are longer than the machine's.
+
+Two tiles cover convolution and its gradients. They differ in what a step is:
+
+- `product_tile`, forward and input gradient. Rows are pixels, columns are output channels; the steps run through
+  the taps of the kernel, and for each tap through the channels of the pixel that the tap reads. *Where* that
+  pixel lies is looked up in a table of addresses (an "indirection buffer"), so that stride, dilation, the ends of
+  rows and images, and padding (which is the address of a row of zeros) make no difference to the tile.
+- `outer_tile`, weight gradient. Rows are input channels at one tap, columns are output channels, and the steps
+  run through pixels, whose addresses a table gives.
+
+Columns beyond the last are masked: nothing is read or written there.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+__all__ = ["Shape", "lanes", "outer_tile", "product_tile", "register_count", "tile_shape", "transpose_tile"]
+
+_I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+
+
+@functools.cache
+def _vector_bytes() -> int:
+    """Bytes of the vectors of this machine: 64 with AVX-512, 32 with AVX, else 16 (SSE, NEON)."""
+    features = llvmlite.binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64
+    return 32 if features.get("avx") else 16
+
+
+def register_count() -> int:
+    """Vector registers of this machine: 32 with AVX-512 and NEON, else 16."""
+    features = llvmlite.binding.get_host_cpu_features()
+    return 32 if features.get("avx512f") or features.get("neon") else 16
+
+
+def lanes(itemsize: int) -> int:
+    """Numbers in a vector of this machine."""
+    return _vector_bytes() // itemsize
+
+
+class Shape(NamedTuple):
+    """Shape of a tile.
+
+    Attributes
+    ----------
+    itemsize : int
+        4 for float32, 8 for float64.
+    rows, vectors : int
+        ``R`` and ``V``.
+    """
+
+    itemsize: int
+    rows: int
+    vectors: int
+
+    @property
+    def columns(self) -> int:
+        """Columns: ``V * L``."""
+        return self.vectors * lanes(self.itemsize)
+
+
+# Rows for each number of vectors, such that R*V accumulators, V vectors of B and one broadcast number fit into
+# the registers: 32 (24 to 28 accumulators), 16 (12 accumulators).
+_ROWS = {32: {1: 14, 2: 12, 3: 8, 4: 6}, 16: {1: 8, 2: 6, 3: 4}}
+
+
+def tile_shape(itemsize: int, columns: int) -> Shape:
+    """The shape of tile that wastes the fewest lanes on so many columns, and of those the widest.
+
+    Parameters
+    ----------
+    itemsize : int
+    columns : int
+        Of the whole product.
+
+    Returns
+    -------
+    Shape
+    """
+    rows = _ROWS[register_count()]
+    needed = -(-columns // lanes(itemsize))
+    vectors = min(rows, key=lambda v: (-(-needed // v) * v, -v))
+    return Shape(itemsize, rows[vectors], vectors)
+
+
+class _Emitter:
+    """Shorthand for the LLVM operations that both tiles use."""
+
+    def __init__(self, builder: Any, shape: Shape) -> None:
+        self.builder = builder
+        self.shape = shape
+        self.element: ir.Type = ir.FloatType() if shape.itemsize == 4 else ir.DoubleType()
+        self.length = lanes(shape.itemsize)
+        self.vector = ir.VectorType(self.element, self.length)
+        suffix = f"v{self.length}f{8 * shape.itemsize}"
+        module = builder.module
+        self.fma = cgutils.get_or_insert_function(
+            module, ir.FunctionType(self.vector, [self.vector] * 3), f"llvm.fma.{suffix}"
+        )
+        mask = ir.VectorType(_I1, self.length)
+        pointer = self.vector.as_pointer()
+        self.masked_load = cgutils.get_or_insert_function(
+            module,
+            ir.FunctionType(self.vector, [pointer, _I32, mask, self.vector]),
+            f"llvm.masked.load.{suffix}.p0",
+        )
+        self.masked_store = cgutils.get_or_insert_function(
+            module,
+            ir.FunctionType(ir.VoidType(), [self.vector, pointer, _I32, mask]),
+            f"llvm.masked.store.{suffix}.p0",
+        )
+
+    def constant(self, value: int) -> Any:
+        return ir.Constant(_I64, value)
+
+    def pointer(self, address: Any) -> Any:
+        """An integer as the address of a number."""
+        return self.builder.inttoptr(address, self.element.as_pointer())
+
+    def vector_at(self, pointer: Any, offset: int) -> Any:
+        place = self.builder.gep(pointer, [self.constant(offset)])
+        return self.builder.bitcast(place, self.vector.as_pointer())
+
+    def load(self, pointer: Any, offset: int) -> Any:
+        value = self.builder.load(self.vector_at(pointer, offset))
+        value.align = self.shape.itemsize  # vectors lie anywhere
+        return value
+
+    def masks(self, columns: Any) -> list[Any]:
+        """For each vector, which of its lanes are columns below `columns`."""
+        builder = self.builder
+        lane_type = ir.VectorType(_I64, self.length)
+        count = self._splat(columns, lane_type)
+        return [
+            builder.icmp_signed("<", ir.Constant(lane_type, [v * self.length + k for k in range(self.length)]), count)
+            for v in range(self.shape.vectors)
+        ]
+
+    def load_masked(self, pointer: Any, offset: int, mask: Any) -> Any:
+        align = ir.Constant(_I32, self.shape.itemsize)
+        zero = ir.Constant(self.vector, None)
+        return self.builder.call(self.masked_load, [self.vector_at(pointer, offset), align, mask, zero])
+
+    def store_masked(self, value: Any, pointer: Any, offset: int, mask: Any) -> None:
+        align = ir.Constant(_I32, self.shape.itemsize)
+        self.builder.call(self.masked_store, [value, self.vector_at(pointer, offset), align, mask])
+
+    def _splat(self, value: Any, vector: Any) -> Any:
+        builder, undefined = self.builder, ir.Constant(vector, ir.Undefined)
+        first = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
+        zeros = ir.Constant(ir.VectorType(_I32, self.length), [0] * self.length)
+        return builder.shuffle_vector(first, undefined, zeros)
+
+    def broadcast(self, pointer: Any) -> Any:
+        """The number at `pointer` in all lanes."""
+        return self._splat(self.builder.load(pointer), self.vector)
+
+    def grid(self, make: Any) -> list[list[Any]]:
+        return [[make(r, v) for v in range(self.shape.vectors)] for r in range(self.shape.rows)]
+
+    def phis(self) -> list[list[Any]]:
+        return self.grid(lambda r, v: self.builder.phi(self.vector))
+
+
+def _connect(phis: list[list[Any]], values: list[list[Any]], block: Any) -> None:
+    for phi_row, value_row in zip(phis, values):
+        for phi, value in zip(phi_row, value_row):
+            phi.add_incoming(value, block)
+
+
+@functools.cache
+def product_tile(shape: Shape) -> Any:
+    """Make the tile of forward and input gradient, a function for compiled code.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(table, taps, run, skip, b, start, target, columns)``, all int64, addresses in bytes:
+
+        - `table`: address of ``int64[taps, R]``, where the pixels of each tap lie;
+        - `run`: numbers to read from each pixel, beginning with number `skip`;
+        - `b`: address of ``B[taps * run, V * L]``;
+        - `start`: address of ``V * L`` numbers that the sums begin with, or 0: with what `target` holds;
+        - `target`: address of ``int64[R]``, where the rows of the result go;
+        - `columns`: how many columns of them there are.
+
+    Notes
+    -----
+    ``2 * R * V * L * taps * run`` flop.
+    """
+
+    @intrinsic
+    def tile(typingctx, table, taps, run, skip, b, start, target, columns):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 8)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            table, taps, run, skip, b, start, target, columns = args
+            emit = _Emitter(builder, shape)
+            rows, vectors = shape.rows, shape.vectors
+            integers = _I64.as_pointer()
+            function = builder.function
+            names = ("from_start", "from_target", "tap", "step", "tap_end", "end")
+            from_start, from_target, tap_block, step_block, tap_end, end = (
+                function.append_basic_block(f"tile.{name}") for name in names
+            )
+            masks = emit.masks(columns)
+            first_table, first_b = builder.inttoptr(table, integers), emit.pointer(b)
+            target_table = builder.inttoptr(target, integers)
+            targets = [emit.pointer(builder.load(builder.gep(target_table, [emit.constant(r)]))) for r in range(rows)]
+            builder.cbranch(builder.icmp_signed("!=", start, emit.constant(0)), from_start, from_target)
+
+            builder.position_at_end(from_start)
+            start_pointer = emit.pointer(start)
+            first = [emit.load(start_pointer, v * emit.length) for v in range(vectors)]
+            builder.branch(tap_block)
+            builder.position_at_end(from_target)
+            present = emit.grid(lambda r, v: emit.load_masked(targets[r], v * emit.length, masks[v]))
+            builder.branch(tap_block)
+
+            builder.position_at_end(tap_block)
+            tap = builder.phi(_I64)
+            row_table = builder.phi(integers)
+            b_tap = builder.phi(emit.element.as_pointer())
+            sums_tap = emit.phis()
+            for block in (from_start, from_target):
+                tap.add_incoming(emit.constant(0), block)
+                row_table.add_incoming(first_table, block)
+                b_tap.add_incoming(first_b, block)
+            _connect(sums_tap, emit.grid(lambda r, v: first[v]), from_start)
+            _connect(sums_tap, present, from_target)
+            pixels = [
+                builder.gep(emit.pointer(builder.load(builder.gep(row_table, [emit.constant(r)]))), [skip])
+                for r in range(rows)
+            ]
+            builder.branch(step_block)
+
+            builder.position_at_end(step_block)
+            step = builder.phi(_I64)
+            b_step = builder.phi(emit.element.as_pointer())
+            sums = emit.phis()
+            step.add_incoming(emit.constant(0), tap_block)
+            b_step.add_incoming(b_tap, tap_block)
+            _connect(sums, sums_tap, tap_block)
+            right = [emit.load(b_step, v * emit.length) for v in range(vectors)]
+            left = []
+            new: list[list[Any]] = []
+            for r in range(rows):
+                left.append(emit.broadcast(builder.gep(pixels[r], [step])))
+                new.append([builder.call(emit.fma, [left[r], right[v], sums[r][v]]) for v in range(vectors)])
+            next_step = builder.add(step, emit.constant(1))
+            next_b = builder.gep(b_step, [emit.constant(shape.columns)])
+            step.add_incoming(next_step, step_block)
+            b_step.add_incoming(next_b, step_block)
+            _connect(sums, new, step_block)
+            builder.cbranch(builder.icmp_signed("<", next_step, run), step_block, tap_end)
+
+            builder.position_at_end(tap_end)
+            next_tap = builder.add(tap, emit.constant(1))
+            tap.add_incoming(next_tap, tap_end)
+            row_table.add_incoming(builder.gep(row_table, [emit.constant(rows)]), tap_end)
+            b_tap.add_incoming(next_b, tap_end)
+            _connect(sums_tap, new, tap_end)
+            builder.cbranch(builder.icmp_signed("<", next_tap, taps), tap_block, end)
+
+            builder.position_at_end(end)
+            for r in range(rows):
+                for v in range(vectors):
+                    emit.store_masked(new[r][v], targets[r], v * emit.length, masks[v])
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+@functools.cache
+def outer_tile(shape: Shape, masked: bool) -> Any:
+    """Make the tile of the weight gradient, a function for compiled code.
+
+    Parameters
+    ----------
+    shape : Shape
+    masked : bool
+        Whether there may be fewer columns than the tile has, so that vectors of B are loaded with a mask.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(table, steps, skip, b, b_stride, target, target_stride, columns, fresh)``, all int64:
+
+        - `table`: address of ``int64[steps]``, where the row of A of each step lies, of which the numbers `skip` to
+          ``skip + R`` are read;
+        - `b`: address of row 0 of B; rows are `b_stride` numbers apart;
+        - `target`: address of row 0 of the result; rows are `target_stride` numbers apart;
+        - `columns`: how many columns there are;
+        - `fresh`: whether the sums begin with 0, not with what `target` holds.
+
+    Notes
+    -----
+    ``2 * R * V * L * steps`` flop.
+    """
+
+    @intrinsic
+    def tile(typingctx, table, steps, skip, b, b_stride, target, target_stride, columns, fresh):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 9)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            table, steps, skip, b, b_stride, target, target_stride, columns, fresh = args
+            emit = _Emitter(builder, shape)
+            rows, vectors = shape.rows, shape.vectors
+            integers = _I64.as_pointer()
+            function = builder.function
+            before, from_target, loop, end = (
+                function.append_basic_block(f"outer.{name}") for name in ("before", "target", "step", "end")
+            )
+            masks = emit.masks(columns)
+            zero = ir.Constant(emit.vector, None)
+            table, first_b = builder.inttoptr(table, integers), emit.pointer(b)
+            targets = [
+                builder.gep(emit.pointer(target), [builder.mul(target_stride, emit.constant(r))]) for r in range(rows)
+            ]
+            builder.cbranch(builder.icmp_signed("!=", fresh, emit.constant(0)), before, from_target)
+            builder.position_at_end(before)
+            builder.branch(loop)
+            builder.position_at_end(from_target)
+            present = emit.grid(lambda r, v: emit.load_masked(targets[r], v * emit.length, masks[v]))
+            builder.branch(loop)
+
+            builder.position_at_end(loop)
+            step = builder.phi(_I64)
+            b_step = builder.phi(emit.element.as_pointer())
+            sums = emit.phis()
+            for block in (before, from_target):
+                step.add_incoming(emit.constant(0), block)
+                b_step.add_incoming(first_b, block)
+            _connect(sums, emit.grid(lambda r, v: zero), before)
+            _connect(sums, present, from_target)
+            address = builder.load(builder.gep(table, [step]))
+            pixel = builder.gep(emit.pointer(address), [skip])
+            if masked:
+                right = [emit.load_masked(b_step, v * emit.length, masks[v]) for v in range(vectors)]
+            else:
+                right = [emit.load(b_step, v * emit.length) for v in range(vectors)]
+            new: list[list[Any]] = []
+            for r in range(rows):
+                left = emit.broadcast(builder.gep(pixel, [emit.constant(r)]))
+                new.append([builder.call(emit.fma, [left, right[v], sums[r][v]]) for v in range(vectors)])
+            next_step = builder.add(step, emit.constant(1))
+            step.add_incoming(next_step, loop)
+            b_step.add_incoming(builder.gep(b_step, [b_stride]), loop)
+            _connect(sums, new, loop)
+            builder.cbranch(builder.icmp_signed("<", next_step, steps), loop, end)
+
+            builder.position_at_end(end)
+            for r in range(rows):
+                for v in range(vectors):
+                    emit.store_masked(new[r][v], targets[r], v * emit.length, masks[v])
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+@functools.cache
+def transpose_tile(itemsize: int) -> Any:
+    """Make a function for compiled code that transposes a block of L by L numbers.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(source, source_stride, target, target_stride)``, all int64: addresses in bytes, distances of rows in
+        numbers. ``target[j, i] = source[i, j]`` for i and j below L.
+
+    Notes
+    -----
+    ``L log2(L)`` shuffles of two vectors: in stage s, blocks of ``2**s`` lanes change places between rows that are
+    ``2**s`` apart.
+    """
+    shape = Shape(itemsize, 1, 1)
+
+    @intrinsic
+    def tile(typingctx, source, source_stride, target, target_stride):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 4)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            source, source_stride, target, target_stride = args
+            emit = _Emitter(builder, shape)
+            n = emit.length
+            indices = ir.VectorType(_I32, n)
+            rows = [
+                emit.load(builder.gep(emit.pointer(source), [builder.mul(source_stride, emit.constant(i))]), 0)
+                for i in range(n)
+            ]
+            half = 1
+            while half < n:
+                # Lane j of the new row i: where bit `half` of i and j agree it stays, else they trade places.
+                low = [j if j & half == 0 else n + j - half for j in range(n)]
+                high = [j + half if j & half == 0 else n + j for j in range(n)]
+                new = list(rows)
+                for i in range(n):
+                    if i & half == 0:
+                        a, b = rows[i], rows[i + half]
+                        new[i] = builder.shuffle_vector(a, b, ir.Constant(indices, low))
+                        new[i + half] = builder.shuffle_vector(a, b, ir.Constant(indices, high))
+                rows = new
+                half *= 2
+            for j in range(n):
+                place = builder.gep(emit.pointer(target), [builder.mul(target_stride, emit.constant(j))])
+                stored = builder.store(rows[j], emit.vector_at(place, 0))
+                stored.align = itemsize
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
