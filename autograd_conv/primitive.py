@@ -391,7 +391,7 @@ class Primitive:
         if self.multiple:
             g = tuple(
                 [
-                    _zeros(shape, dtype, create_graph) if part is None else part
+                    _zeros(shape, dtype, create_graph) if part is None and dtype.kind in "fc" else part
                     for part, shape, dtype in zip(g, record.shape, record.dtype)
                 ]
             )
@@ -532,7 +532,7 @@ def _keep(arg: Any) -> Any:
     """What a record keeps of an argument: the array of a Tensor, a copy of an array that a user may change."""
     if isinstance(arg, Tensor):
         return memory.save(arg) if arg._exposed else arg._array
-    return arg.copy() if isinstance(arg, np.ndarray) else arg
+    return arg.copy(order="K") if isinstance(arg, np.ndarray) else arg
 
 
 def _shape(array: Any) -> tuple[int, ...]:

@@ -312,10 +312,12 @@ def outer_tile(shape: Shape, masked: bool) -> Any:
         - `b`: address of row 0 of B; rows are `b_stride` numbers apart;
         - `target`: address of row 0 of the result; rows are `target_stride` numbers apart;
         - `columns`: how many columns there are;
-        - `fresh`: whether the sums begin with 0, not with what `target` holds.
+        - `fresh`: whether to store the sums; else they are added to what `target` holds.
 
     Notes
     -----
+    Sums begin with 0 for each call: many short sums added up round less than one long one.
+
     ``2 * R * V * L * steps`` flop.
     """
 
@@ -329,31 +331,23 @@ def outer_tile(shape: Shape, masked: bool) -> Any:
             rows, vectors = shape.rows, shape.vectors
             integers = _I64.as_pointer()
             function = builder.function
-            before, from_target, loop, end = (
-                function.append_basic_block(f"outer.{name}") for name in ("before", "target", "step", "end")
-            )
+            loop, end = (function.append_basic_block(f"outer.{name}") for name in ("step", "end"))
             masks = emit.masks(columns)
             zero = ir.Constant(emit.vector, None)
             table, first_b = builder.inttoptr(table, integers), emit.pointer(b)
             targets = [
                 builder.gep(emit.pointer(target), [builder.mul(target_stride, emit.constant(r))]) for r in range(rows)
             ]
-            builder.cbranch(builder.icmp_signed("!=", fresh, emit.constant(0)), before, from_target)
-            builder.position_at_end(before)
-            builder.branch(loop)
-            builder.position_at_end(from_target)
-            present = emit.grid(lambda r, v: emit.load_masked(targets[r], v * emit.length, masks[v]))
+            before = builder.block
             builder.branch(loop)
 
             builder.position_at_end(loop)
             step = builder.phi(_I64)
             b_step = builder.phi(emit.element.as_pointer())
             sums = emit.phis()
-            for block in (before, from_target):
-                step.add_incoming(emit.constant(0), block)
-                b_step.add_incoming(first_b, block)
+            step.add_incoming(emit.constant(0), before)
+            b_step.add_incoming(first_b, before)
             _connect(sums, emit.grid(lambda r, v: zero), before)
-            _connect(sums, present, from_target)
             address = builder.load(builder.gep(table, [step]))
             pixel = builder.gep(emit.pointer(address), [skip])
             if masked:
@@ -371,9 +365,17 @@ def outer_tile(shape: Shape, masked: bool) -> Any:
             builder.cbranch(builder.icmp_signed("<", next_step, steps), loop, end)
 
             builder.position_at_end(end)
-            for r in range(rows):
-                for v in range(vectors):
-                    emit.store_masked(new[r][v], targets[r], v * emit.length, masks[v])
+            add = builder.icmp_signed("==", fresh, emit.constant(0))
+            with builder.if_then(add):
+                for r in range(rows):
+                    for v in range(vectors):
+                        present = emit.load_masked(targets[r], v * emit.length, masks[v])
+                        total = builder.fadd(present, new[r][v])
+                        emit.store_masked(total, targets[r], v * emit.length, masks[v])
+            with builder.if_then(builder.not_(add)):
+                for r in range(rows):
+                    for v in range(vectors):
+                        emit.store_masked(new[r][v], targets[r], v * emit.length, masks[v])
             return context.get_dummy_value()
 
         return signature, generate

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from autograd_conv.kernels import correlation, geometry
+from autograd_conv.kernels import correlation, geometry, loops
 from autograd_conv.kernels.geometry import Window
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -343,7 +343,7 @@ def test_indices_are_typed_as_64_bits():
         pytest.skip("without compilation Python's integers have no width")
     window = Window.of("f", (4,), 2)
     correlation.correlate(np.ones((1, 1, 1, 4, 1)), np.ones((1, 1, 2, 1, 1)), None, window)
-    (signature, *_) = correlation._correlate_rows.nopython_signatures
+    (signature, *_) = loops._correlate_rows.nopython_signatures
     assert signature.args[0] == signature.args[1] == numba.types.int64
     assert "int64" in str(signature.args[6])
     assert "int32" not in str(signature)
@@ -396,3 +396,57 @@ def test_padpad_lengths_of_source_001():
     out = geometry.output_size(8, 3, 2, 0, 0, 1)
     assert geometry.output_size((out - 1) * 2 + 1, 3, 1, 2, 2, 1) == 7
     assert geometry.output_size((out - 1) * 2 + 1, 3, 1, *geometry.input_gradient_padding(8, 3, 2, 0, 0, 1), 1) == 8
+
+
+# ---------------------------------------------------------------- two ways of computing
+
+
+@pytest.fixture
+def without_tiles(monkeypatch):
+    """The plain loops, which also serve integers and depthwise convolution."""
+    monkeypatch.setattr(correlation, "_has_tiles", lambda *_: False)
+
+
+SHAPES = [  # channels around the vector widths, groups, strides and dilations; N, C, H, W, O, kernel, stride, padding, ...
+    *[(2, c, 6, 7, 18, 3, 1, 1, 1, 1) for c in (1, 2, 3, 7, 15, 16, 17, 23, 24, 25, 33)],
+    *[(1, 17, 7, 6, o, 3, 2, 1, 1, 1) for o in (1, 2, 3, 8, 15, 16, 17, 31, 33, 47, 48, 49, 63, 64, 65, 97, 130)],
+    (2, 70, 5, 5, 130, 3, 2, 1, 1, 2),
+    (2, 24, 9, 8, 48, (3, 2), (2, 3), (2, 1), (2, 3), 4),
+    (3, 3, 23, 21, 20, 7, 2, 3, 1, 1),
+    (1, 300, 4, 4, 70, 1, 1, 0, 1, 1),
+    (40, 6, 9, 9, 16, 5, 1, 0, 1, 1),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tiles_agree_with_plain_loops(shape, dtype, monkeypatch):
+    batch, channels, height, width, outputs, kernel_size, stride, padding, dilation, groups = shape
+    window = Window.of("f", (height, width), kernel_size, stride, padding, dilation)
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((batch, *window.size, channels)).astype(dtype)
+    w = rng.standard_normal((*window.kernel, channels // groups, outputs)).astype(dtype)
+    gy = rng.standard_normal((batch, *window.out, outputs)).astype(dtype)
+    bias = rng.standard_normal(outputs).astype(dtype)
+
+    def all_three():
+        return (
+            correlation.correlate(x, w, bias, window, groups),
+            correlation.correlate_input_gradient(gy, w, window, groups),
+            correlation.correlate_weight_gradient(x, gy, window, groups),
+        )
+
+    tiles = all_three()
+    monkeypatch.setattr(correlation, "_has_tiles", lambda *_: False)
+    for tiled, plain in zip(tiles, all_three()):
+        scale = np.abs(plain).max()
+        np.testing.assert_allclose(tiled, plain, rtol=0, atol=scale * (2e-5 if dtype == np.float32 else 1e-13))
+
+
+@pytest.mark.usefixtures("without_tiles")
+class TestPlainLoops:
+    """The tests above, for the plain loops."""
+
+    test_against_nested_loops = staticmethod(test_against_nested_loops)
+    test_padding = staticmethod(test_padding_contributes_nothing_and_zeros_do)
+    test_threads = staticmethod(test_bitwise_equal_for_every_number_of_threads)

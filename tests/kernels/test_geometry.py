@@ -202,11 +202,22 @@ def test_transposed(size, kernel, stride, padding, extra, dilation, result):
         assert window == Window.of("f", (result,), kernel, stride, padding, dilation)
 
 
+@pytest.mark.parametrize("size", range(1, 5))
+@pytest.mark.parametrize("kernel", range(1, 5))
+@pytest.mark.parametrize("stride", range(1, 5))
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_transposed_same_is_the_adjoint_of_same(size, kernel, stride, dilation):
+    window = Window.transposed("f", (size,), kernel, stride, "same", 0, dilation)
+    assert window.size[2] == size * stride
+    assert window.spatial(1) == (size,)
+    assert window == Window.of("f", (size * stride,), kernel, stride, "same", dilation)
+
+
 def test_transposed_errors():
     for arguments, words in [
         ({"output_padding": 2}, "output_padding 2, stride 2, dilation 1"),
         ({"output_padding": -1}, "output_padding must be at least 0"),
-        ({"padding": "same"}, "same"),
+        ({"padding": "same", "output_padding": 1}, 'output_padding must be 0 with padding "same"'),
         ({"padding": 5}, "size -3"),
         ({"sizes": (0,)}, "at least 1"),
     ]:

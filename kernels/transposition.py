@@ -1,0 +1,89 @@
+"""From channels-first to channels-last memory, in blocks that fit into vector registers.
+
+Copying element by element reads or writes one number of each cache line at a time. Transposing blocks of L by L
+numbers in registers (`tile.transpose_tile`) reads and writes whole vectors.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import contiguous
+from .jit import kernel
+from .threads import parallel_for
+from .tile import lanes, transpose_tile
+
+Array = NDArray[Any]
+
+# A core moves about so many bytes in a nanosecond: only to tell small work from large.
+BYTES_PER_NANOSECOND = 8.0
+
+_TILES = {4: transpose_tile(4), 8: transpose_tile(8)}
+
+
+def _make(itemsize: int) -> Any:
+    tile, length = _TILES[itemsize], lanes(itemsize)
+
+    @kernel
+    def transpose_rows(start: int, stop: int, source: Array, target: Array, blocks: int) -> None:
+        """Write blocks ``start <= item < stop`` of `target` (N, P, C), from `source` (N, C, P).
+
+        Item ``n * blocks + block`` is the block of up to L pixels from ``block * L`` of image n, all channels.
+        """
+        channels, pixels = source.shape[1], source.shape[2]
+        whole = channels - channels % length
+        for item in range(start, stop):
+            n, first = item // blocks, item % blocks * length
+            last = min(first + length, pixels)
+            done = 0
+            if last - first == length:
+                for c in range(0, whole, length):
+                    tile(
+                        source[n, c:, first:].ctypes.data,
+                        pixels,
+                        target[n, first:, c:].ctypes.data,
+                        channels,
+                    )
+                done = whole
+            for p in range(first, last):
+                for c in range(done, channels):
+                    target[n, p, c] = source[n, c, p]
+
+    return transpose_rows
+
+
+_TRANSPOSE_ROWS = {itemsize: _make(itemsize) for itemsize in (4, 8)}
+
+
+def channels_last(array: Array, dtype: Any) -> Array:
+    """Return an array (N, ..., C) as a C-contiguous one of `dtype`, to be read only.
+
+    Parameters
+    ----------
+    array : ndarray, shape (N, ..., C)
+        Any strides. Fast if it is C-contiguous already, or the view of an array (N, C, ...) that is.
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray, shape (N, ..., C)
+
+    Notes
+    -----
+    At most one pass over memory.
+    """
+    if array.dtype != dtype or array.flags.c_contiguous or array.ndim < 3 or 1 in (array.shape[-1], array.size):
+        return contiguous(array, dtype)
+    first = np.moveaxis(array, -1, 1)
+    pixels = int(np.prod(first.shape[2:]))
+    if not first.flags.c_contiguous or dtype.itemsize not in _TRANSPOSE_ROWS or dtype.kind != "f" or not array.size:
+        return contiguous(array, dtype)
+    source = contiguous(first, dtype).reshape(first.shape[0], first.shape[1], pixels)
+    target = np.empty((source.shape[0], pixels, source.shape[1]), dtype)
+    blocks = -(-pixels // lanes(dtype.itemsize))
+    parallel_for(
+        _TRANSPOSE_ROWS[dtype.itemsize], source.shape[0] * blocks, source, target, blocks,
+        nanoseconds=2 * target.nbytes / BYTES_PER_NANOSECOND,
+    )  # fmt: skip
+    return target.reshape(array.shape)
