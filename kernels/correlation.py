@@ -69,7 +69,7 @@ def _has_tiles(dtype: np.dtype[Any], inputs: int, outputs: int) -> bool:
 
     Depthwise convolution has no matrix to multiply with; integers are exact in any loop, and rare.
     """
-    return dtype.kind == "f" and inputs > 0 and not (inputs == outputs == 1) and not config.DISABLE_JIT
+    return dtype.kind == "f" and inputs * outputs > 1 and not config.DISABLE_JIT
 
 
 # ---------------------------------------------------------------- correlation

@@ -189,6 +189,17 @@ def _make(shape: Shape) -> Any:
         place = np.empty((block_tiles, rows), np.int64)
         here = np.empty((block_tiles, rows), np.int64)
         dump = np.empty(columns, source.dtype)
+        # Pixels whose taps are all inside read at fixed distances from each other.
+        offsets = np.empty(taps, np.int64)
+        tap = 0
+        for kd in range(taps_d):
+            for kh in range(taps_h):
+                for kw in range(taps_w):
+                    offsets[tap] = shift_d[kd] * stride_d + shift_h[kh] * stride_h + shift_w[kw] * stride_w
+                    tap += 1
+        low_d, high_d = -shift_d.min(), depth - shift_d.max()
+        low_h, high_h = -shift_h.min(), height - shift_h.max()
+        low_w, high_w = -shift_w.min(), width - shift_w.max()
         block = -1
         tiles = 0
         for item in range(start, stop):
@@ -200,38 +211,58 @@ def _make(shape: Shape) -> Any:
                 first = block * block_tiles * rows
                 last = min(first + block_tiles * rows, pixels)
                 tiles = (last - first + rows - 1) // rows
-                for k in range(tiles * rows):
-                    pixel = min(first + k, last - 1)
-                    w_at = pixel % count_w
-                    rest = pixel // count_w
-                    h_at = rest % count_h
-                    rest = rest // count_h
-                    d_at = rest % count_d
-                    n = rest // count_d
-                    t, r = k // rows, k % rows
-                    if first + k < last:
-                        place[t, r] = (
-                            target_base + n * target_n + (d_at * out_d + first_d) * target_d
-                            + (h_at * out_h + first_h) * target_h + (w_at * out_w + first_w) * target_w
-                        )  # fmt: skip
-                    else:  # the tile is larger than what is left
-                        place[t, r] = -1
-                    image = source_base + n * stride_n
-                    tap = 0
-                    for kd in range(taps_d):
-                        d = d_at * step_d + shift_d[kd]
-                        in_d = d >= 0 and d < depth
-                        for kh in range(taps_h):
-                            h = h_at * step_h + shift_h[kh]
-                            in_h = in_d and h >= 0 and h < height
-                            line = image + d * stride_d + h * stride_h
-                            for kw in range(taps_w):
-                                w = w_at * step_w + shift_w[kw]
-                                if in_h and w >= 0 and w < width:
-                                    table[t, tap, r] = line + w * stride_w
-                                else:
-                                    table[t, tap, r] = zeros
-                                tap += 1
+                w_at = first % count_w
+                rest = first // count_w
+                h_at = rest % count_h
+                rest = rest // count_h
+                d_at = rest % count_d
+                n = rest // count_d
+                t, r = 0, 0
+                for _ in range(first, last):
+                    place[t, r] = (
+                        target_base + n * target_n + (d_at * out_d + first_d) * target_d
+                        + (h_at * out_h + first_h) * target_h + (w_at * out_w + first_w) * target_w
+                    )  # fmt: skip
+                    d_0, h_0, w_0 = d_at * step_d, h_at * step_h, w_at * step_w
+                    base = source_base + n * stride_n + d_0 * stride_d + h_0 * stride_h + w_0 * stride_w
+                    if (
+                        d_0 >= low_d and d_0 < high_d and h_0 >= low_h and h_0 < high_h
+                        and w_0 >= low_w and w_0 < high_w
+                    ):  # fmt: skip
+                        for tap in range(taps):
+                            table[t, tap, r] = base + offsets[tap]
+                    else:
+                        tap = 0
+                        for kd in range(taps_d):
+                            d = d_0 + shift_d[kd]
+                            for kh in range(taps_h):
+                                h = h_0 + shift_h[kh]
+                                seen = d >= 0 and d < depth and h >= 0 and h < height
+                                for kw in range(taps_w):
+                                    w = w_0 + shift_w[kw]
+                                    seen_too = seen and w >= 0 and w < width
+                                    table[t, tap, r] = base + offsets[tap] if seen_too else zeros
+                                    tap += 1
+                    # The next pixel, without dividing.
+                    r += 1
+                    if r == rows:
+                        r = 0
+                        t += 1
+                    w_at += 1
+                    if w_at == count_w:
+                        w_at = 0
+                        h_at += 1
+                        if h_at == count_h:
+                            h_at = 0
+                            d_at += 1
+                            if d_at == count_d:
+                                d_at = 0
+                                n += 1
+                if r > 0:  # the last tile is larger than what is left: it computes its first pixel again, for nothing
+                    for spare in range(r, rows):
+                        place[t, spare] = -1
+                        for tap in range(taps):
+                            table[t, tap, spare] = table[t, tap, 0]
             offset = (group * group_columns + left) * itemsize
             for t in range(tiles):
                 for r in range(rows):
