@@ -67,9 +67,9 @@ def _check_rank(function: str, **arrays: Array) -> None:
 def _has_tiles(dtype: np.dtype[Any], inputs: int, outputs: int) -> bool:
     """Whether tiles serve arrays of `dtype`, with so many input and output channels in each group.
 
-    Depthwise convolution has no matrix to multiply with; integers are exact in any loop, and rare.
+    Integers are exact in any loop, and rare.
     """
-    return dtype.kind == "f" and inputs * outputs > 1 and not config.DISABLE_JIT
+    return dtype.kind == "f" and inputs > 0 and outputs > 0 and not config.DISABLE_JIT
 
 
 # ---------------------------------------------------------------- correlation

@@ -146,6 +146,34 @@ def remainder(size: int, kernel: int, stride: int, before: int, after: int, dila
     return (size + before + after - extent(kernel, dilation)) % stride
 
 
+def unpooled_size(size: int, kernel: int, stride: int, before: int, after: int) -> int:
+    """Return the smallest input of a pool whose last window ends with it: what unpooling gives by default.
+
+    Inputs of up to ``stride - 1`` elements more pool to the same `size`; rounded up, of as many less.
+
+    Examples
+    --------
+    >>> unpooled_size(3, 2, 2, 0, 0), unpooled_size(3, 3, 2, 1, 1)
+    (6, 5)
+    """
+    return (size - 1) * stride + kernel - before - after
+
+
+def adaptive_run(index: int, size: int, out: int) -> tuple[int, int]:
+    """Return begin and end of region `index` when `out` regions cover `size` elements.
+
+    From ``floor(index * size / out)`` to ``ceil((index + 1) * size / out)``. Element k lies in the regions i
+    for which ``adaptive_run(i, size, out)`` holds k, and these are those that ``adaptive_run(k, out, size)``
+    holds: what makes the transpose of adaptive pooling an adaptive pooling again.
+
+    Examples
+    --------
+    >>> [adaptive_run(i, 5, 3) for i in range(3)], [adaptive_run(k, 3, 5) for k in range(5)]
+    ([(0, 2), (1, 4), (3, 5)], [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)])
+    """
+    return index * size // out, -(-(index + 1) * size // out)
+
+
 def input_gradient_padding(
     size: int, kernel: int, stride: int, before: int, after: int, dilation: int
 ) -> tuple[int, int]:
@@ -353,10 +381,11 @@ class Window(NamedTuple):
         ----------
         function, sizes, kernel, stride, dilation
             As in :meth:`of`; `sizes` is the spatial shape of what the transposed convolution reads, at least 1.
-        padding : int or sequence
-            As :func:`parse_padding` takes it, but for ``"same"``, which has no meaning here.
+        padding : int, sequence, "same" or "valid"
+            As :func:`parse_padding` takes it; ``"same"`` makes the result ``size * stride`` elements long: its
+            padding is that of the ``"same"`` correlation of so many elements.
         output_padding : int or sequence of int
-            Elements added at the end; less than the stride or the dilation.
+            Elements added at the end; less than the stride or the dilation. 0 with ``"same"``.
 
         Raises
         ------
@@ -366,6 +395,8 @@ class Window(NamedTuple):
         Examples
         --------
         >>> Window.transposed("conv_transpose1d", (3,), 3, 2, 1, 1).size
+        (1, 1, 6)
+        >>> Window.transposed("conv_transpose1d", (3,), 3, 2, "same").size
         (1, 1, 6)
         """
         sizes = tuple(sizes)
@@ -378,7 +409,13 @@ class Window(NamedTuple):
         dilation = per_axis(dilation, n, function, "dilation", minimum=1)
         extra = per_axis(output_padding, n, function, "output_padding", minimum=0)
         if isinstance(padding, str) and padding == "same":
-            raise ValueError(f'{function}: padding "same" has no meaning for a transposed convolution')
+            if any(extra):
+                raise ValueError(
+                    f'{function}: output_padding must be 0 with padding "same", which settles the size of the '
+                    f"result, got {output_padding!r}"
+                )
+            results = [size * step for size, step in zip(sizes, stride)]
+            return _parse_window(function, results, kernel, stride, padding, dilation, False)
         pairs = parse_padding(padding, sizes, kernel, stride, dilation, function)
         results = []
         for axis in range(n):
@@ -440,13 +477,14 @@ def _parse_window(
     for axis in range(n):
         before, after = pairs[axis]
         spans, padded = extent(kernel[axis], dilation[axis]), sizes[axis] + before + after
-        if spans > padded:
+        count = output_size(sizes[axis], kernel[axis], stride[axis], before, after, dilation[axis], ceil_mode)
+        if count < 1:  # a larger kernel fits once only if ceil_mode lets it hang over the end
             raise ValueError(
                 f"{function}: the kernel is larger than the padded input on spatial axis {axis}: "
                 f"effective kernel {spans} (kernel {kernel[axis]}, dilation {dilation[axis]}), "
                 f"padded input {padded} (input {sizes[axis]}, padding {before} + {after})"
             )
-        out.append(output_size(sizes[axis], kernel[axis], stride[axis], before, after, dilation[axis], ceil_mode))
+        out.append(count)
     return Window(
         _embed(1, sizes),
         _embed(1, kernel),

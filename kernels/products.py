@@ -10,6 +10,8 @@ The input gradient is the same sum over other pixels: ``gx[h]`` takes the taps `
 multiple of the stride. Those are the same for all ``h`` with the same ``h mod S`` (a *phase*), so each phase is
 one such product, over its taps only, and nothing is multiplied by an inserted zero.
 
+Depthwise convolution is the same with diagonal matrices: `tile.depthwise_tile` multiplies vectors of channels.
+
 Both are a `Gather`: along each axis, position ``i`` and tap ``u`` read the source at ``i * step + shift[u]``, and
 write the target at ``i * target_step + target_first``.
 
@@ -31,7 +33,7 @@ from numpy.typing import NDArray
 from .geometry import Window
 from .jit import kernel
 from .threads import parallel_for
-from .tile import Shape, product_tile, tile_shape
+from .tile import Shape, depthwise_shape, depthwise_tile, product_tile, tile_shape
 
 Array = NDArray[Any]
 
@@ -55,8 +57,8 @@ class Gather(NamedTuple):
 
     Attributes
     ----------
-    count : tuple of 3 int
-        Positions along each axis.
+    positions : tuple of 3 int
+        How many along each axis.
     step : tuple of 3 int
         Distance, in the source, of neighbouring positions.
     shifts : tuple of 3 tuples of int
@@ -67,9 +69,9 @@ class Gather(NamedTuple):
         Where in the target the positions lie.
     """
 
-    count: tuple[int, int, int]
+    positions: tuple[int, int, int]
     step: tuple[int, int, int]
-    shifts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    shifts: tuple[tuple[int, ...], ...]
     size: tuple[int, int, int]
     target_step: tuple[int, int, int]
     target_first: tuple[int, int, int]
@@ -147,8 +149,8 @@ def pack(w: Array, groups: int, shape: Shape) -> tuple[Array, bool]:
 
 
 @functools.cache
-def _make(shape: Shape) -> Any:
-    tile = product_tile(shape)
+def _make(shape: Shape, depthwise: bool) -> Any:
+    tile = depthwise_tile(shape) if depthwise else product_tile(shape)
     rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
 
     @kernel
@@ -269,7 +271,7 @@ def _make(shape: Shape) -> Any:
                     here[t, r] = place[t, r] + offset if place[t, r] != -1 else dump.ctypes.data
             present = min(columns, group_columns - left)
             panel_base = packed_base + panel * taps * run * columns * itemsize
-            channel = group * group_source
+            channel = left if depthwise else group * group_source
             begin = start_base + panel * columns * itemsize
             for tap in range(0, taps, slice_taps):
                 slice_end = min(tap + slice_taps, taps)
@@ -308,11 +310,14 @@ def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gat
         False if nothing was computed: padding is a pixel of zeros here, whose product with an infinite or NaN
         element of the kernel would not be 0.
     """
-    pixels = source.shape[0] * gather.count[0] * gather.count[1] * gather.count[2]
+    pixels = source.shape[0] * gather.positions[0] * gather.positions[1] * gather.positions[2]
     if pixels == 0:
         return True
     taps, run, outputs = w.shape
-    shape = tile_shape(source.dtype.itemsize, outputs // groups)
+    depthwise = run == 1 and groups == outputs
+    if depthwise:  # one number for each tap and channel: a row of B, as if all channels were one group
+        groups = 1
+    shape = (depthwise_shape if depthwise else tile_shape)(source.dtype.itemsize, outputs // groups)
     packed, finite = pack(w, groups, shape)
     if padded and not finite:
         return False
@@ -324,13 +329,15 @@ def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gat
     row_bytes = shape.columns * shape.itemsize
     slice_run = max(1, min(run, SLICE_BYTES // row_bytes))
     slice_taps = max(1, SLICE_BYTES // (run * row_bytes)) if slice_run == run else 1
+    if depthwise:
+        slice_taps = taps
     tiles = max(1, min(BLOCK_PIXELS // shape.rows, -(-pixels // shape.rows)))
     blocks = -(-pixels // (tiles * shape.rows))
     shifts = [np.array(shift, np.int64) for shift in gather.shifts]
     nothing = np.zeros(max(run, source.shape[4]), source.dtype)
-    simple = (gather.count, gather.step, (0, 0, 0), gather.size, gather.target_step, gather.target_first)
+    simple = (gather.positions, gather.step, (0, 0, 0), gather.size, gather.target_step, gather.target_first)
     parallel_for(
-        _make(shape), blocks * panels, source, packed, starts, target, nothing,
+        _make(shape, depthwise), blocks * panels, source, packed, starts, target, nothing,
         simple, *shifts, tiles, groups, slice_taps, slice_run,
         nanoseconds=2 * pixels * taps * run * outputs / FLOP_PER_NANOSECOND,
     )  # fmt: skip

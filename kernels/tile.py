@@ -32,7 +32,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["Shape", "lanes", "outer_tile", "product_tile", "register_count", "tile_shape", "transpose_tile"]
+__all__ = [
+    "Shape", "depthwise_outer_tile", "depthwise_shape", "depthwise_tile", "lanes", "outer_tile", "product_tile",
+    "register_count", "tile_shape", "transpose_tile",
+]  # fmt: skip
 
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 
@@ -100,6 +103,15 @@ def tile_shape(itemsize: int, columns: int) -> Shape:
     needed = -(-columns // lanes(itemsize))
     vectors = min(rows, key=lambda v: (-(-needed // v) * v, -v))
     return Shape(itemsize, rows[vectors], vectors)
+
+
+def depthwise_shape(itemsize: int, columns: int) -> Shape:
+    """The shape of a depthwise tile: as `tile_shape`, with rows for the pixels of each tap in registers too."""
+    rows = {32: 5, 16: 3}[register_count()]
+    vectors = min(
+        (4, 3, 2, 1) if register_count() == 32 else (2, 1), key=lambda v: -(-columns // (v * lanes(itemsize))) * v
+    )
+    return Shape(itemsize, rows, vectors)
 
 
 class _Emitter:
@@ -376,6 +388,141 @@ def outer_tile(shape: Shape, masked: bool) -> Any:
                 for r in range(rows):
                     for v in range(vectors):
                         emit.store_masked(new[r][v], targets[r], v * emit.length, masks[v])
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+@functools.cache
+def depthwise_tile(shape: Shape) -> Any:
+    """Make the tile of depthwise forward and input gradient: `product_tile` with a diagonal matrix for each tap.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(table, taps, run, skip, b, start, target, columns)``, as `product_tile`, but ``B[taps, V * L]``, and
+        ``T[r, j] += A[r, tap, skip + j] * B[tap, j]``; `run` is not used.
+
+    Notes
+    -----
+    ``2 * R * V * L * taps`` flop, and about as many numbers loaded.
+    """
+
+    @intrinsic
+    def tile(typingctx, table, taps, run, skip, b, start, target, columns):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 8)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            table, taps, _, skip, b, start, target, columns = args
+            emit = _Emitter(builder, shape)
+            rows, vectors = shape.rows, shape.vectors
+            integers = _I64.as_pointer()
+            loop, end = (builder.function.append_basic_block(f"depthwise.{name}") for name in ("tap", "end"))
+            masks = emit.masks(columns)
+            first_table, first_b = builder.inttoptr(table, integers), emit.pointer(b)
+            start_pointer, target_table = emit.pointer(start), builder.inttoptr(target, integers)
+            first = [emit.load(start_pointer, v * emit.length) for v in range(vectors)]
+            before = builder.block
+            builder.branch(loop)
+
+            builder.position_at_end(loop)
+            tap = builder.phi(_I64)
+            row_table = builder.phi(integers)
+            b_tap = builder.phi(emit.element.as_pointer())
+            sums = emit.phis()
+            tap.add_incoming(emit.constant(0), before)
+            row_table.add_incoming(first_table, before)
+            b_tap.add_incoming(first_b, before)
+            _connect(sums, emit.grid(lambda r, v: first[v]), before)
+            right = [emit.load(b_tap, v * emit.length) for v in range(vectors)]
+            new: list[list[Any]] = []
+            for r in range(rows):
+                address = builder.load(builder.gep(row_table, [emit.constant(r)]))
+                pixel = builder.gep(emit.pointer(address), [skip])
+                left = [emit.load_masked(pixel, v * emit.length, masks[v]) for v in range(vectors)]
+                new.append([builder.call(emit.fma, [left[v], right[v], sums[r][v]]) for v in range(vectors)])
+            next_tap = builder.add(tap, emit.constant(1))
+            tap.add_incoming(next_tap, loop)
+            row_table.add_incoming(builder.gep(row_table, [emit.constant(rows)]), loop)
+            b_tap.add_incoming(builder.gep(b_tap, [emit.constant(shape.columns)]), loop)
+            _connect(sums, new, loop)
+            builder.cbranch(builder.icmp_signed("<", next_tap, taps), loop, end)
+
+            builder.position_at_end(end)
+            for r in range(rows):
+                place = emit.pointer(builder.load(builder.gep(target_table, [emit.constant(r)])))
+                for v in range(vectors):
+                    emit.store_masked(new[r][v], place, v * emit.length, masks[v])
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+@functools.cache
+def depthwise_outer_tile(shape: Shape) -> Any:
+    """Make the tile of the depthwise weight gradient. Rows are taps, steps are pixels.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(table, steps, skip, b, b_stride, target, target_stride, columns)``, all int64:
+        ``T[r, j] += A[step, r][skip + j] * B[step, j]``, added to what `target` holds, where
+
+        - `table`: address of ``int64[steps, R]``, where the pixel of each step and tap lies;
+        - `b`: address of row 0 of B; rows are `b_stride` numbers apart;
+        - `target`: address of row 0 of the result; rows are `target_stride` numbers apart;
+        - `columns`: how many columns there are.
+    """
+
+    @intrinsic
+    def tile(typingctx, table, steps, skip, b, b_stride, target, target_stride, columns):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 8)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            table, steps, skip, b, b_stride, target, target_stride, columns = args
+            emit = _Emitter(builder, shape)
+            rows, vectors = shape.rows, shape.vectors
+            integers = _I64.as_pointer()
+            loop, end = (builder.function.append_basic_block(f"depthwise.{name}") for name in ("step", "end"))
+            masks = emit.masks(columns)
+            zero = ir.Constant(emit.vector, None)
+            first_table, first_b = builder.inttoptr(table, integers), emit.pointer(b)
+            before = builder.block
+            builder.branch(loop)
+
+            builder.position_at_end(loop)
+            step = builder.phi(_I64)
+            row_table = builder.phi(integers)
+            b_step = builder.phi(emit.element.as_pointer())
+            sums = emit.phis()
+            step.add_incoming(emit.constant(0), before)
+            row_table.add_incoming(first_table, before)
+            b_step.add_incoming(first_b, before)
+            _connect(sums, emit.grid(lambda r, v: zero), before)
+            right = [emit.load_masked(b_step, v * emit.length, masks[v]) for v in range(vectors)]
+            new: list[list[Any]] = []
+            for r in range(rows):
+                address = builder.load(builder.gep(row_table, [emit.constant(r)]))
+                pixel = builder.gep(emit.pointer(address), [skip])
+                left = [emit.load_masked(pixel, v * emit.length, masks[v]) for v in range(vectors)]
+                new.append([builder.call(emit.fma, [left[v], right[v], sums[r][v]]) for v in range(vectors)])
+            next_step = builder.add(step, emit.constant(1))
+            step.add_incoming(next_step, loop)
+            row_table.add_incoming(builder.gep(row_table, [emit.constant(rows)]), loop)
+            b_step.add_incoming(builder.gep(b_step, [b_stride]), loop)
+            _connect(sums, new, loop)
+            builder.cbranch(builder.icmp_signed("<", next_step, steps), loop, end)
+
+            builder.position_at_end(end)
+            for r in range(rows):
+                row = builder.gep(emit.pointer(target), [builder.mul(target_stride, emit.constant(r))])
+                for v in range(vectors):
+                    present = emit.load_masked(row, v * emit.length, masks[v])
+                    emit.store_masked(builder.fadd(present, new[r][v]), row, v * emit.length, masks[v])
             return context.get_dummy_value()
 
         return signature, generate

@@ -223,3 +223,11 @@ def test_transposed_errors():
     ]:
         with pytest.raises(ValueError, match=f"^f: .*{words}"):
             Window.transposed("f", **{"sizes": (3,), "kernel": 3, "stride": 2, **arguments})
+
+
+def test_ceil_mode_lets_a_larger_kernel_hang_over_the_end_once():
+    assert Window.of("max_pool1d", (2,), 3, 2, 0, 1, True).spatial(1) == (1,)
+    with pytest.raises(ValueError, match="max_pool1d: the kernel is larger than the padded input"):
+        Window.of("max_pool1d", (2,), 4, 2, 0, 1, True)
+    with pytest.raises(ValueError, match="effective kernel 3"):
+        Window.of("max_pool1d", (2,), 3, 2, 0, 1, False)
