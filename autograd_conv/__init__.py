@@ -27,6 +27,7 @@ from .ops.ordering import *
 from .ops.padding import *
 from .ops.reduction import *
 from .ops.shape import *
+from . import explain as explain
 from . import nn as nn
 from . import optim as optim
 from . import testing as testing

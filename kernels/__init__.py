@@ -1,8 +1,8 @@
 """Loops over ndarrays: correlation, pooling, and how they are split between cores.
 
 This package knows ndarrays and integers only. Its modules are imported when they are first used, because
-the compiled ones (:mod:`.correlation`, :mod:`.pooling`, :mod:`.jit`) import Numba, which takes half a second
-that a program which never convolves should not pay.
+the compiled ones (:mod:`.correlation`, :mod:`.pooling` and its like, :mod:`.jit`) import Numba, which takes half
+a second that a program which never convolves should not pay.
 
 | module | what it holds |
 |---|---|
@@ -12,7 +12,18 @@ that a program which never convolves should not pay.
 | ``naive`` | the textbook loops: reference and benchmark |
 | ``jit`` | the ``kernel`` decorator: Numba's compilation with a cache that cannot fail |
 | ``correlation`` | correlation, its input gradient, its weight gradient |
+| ``formulations`` | the ways to compute these three, by name |
+| ``im2col`` | ... as one matrix product for each group (sources 000, 002, 003) |
+| ``padpad`` | ... with gradients that are correlations with stride 1 (source 001) |
+| ``kronecker`` | ... with explicit vec and Kronecker matrices (source 002) |
 | ``pooling`` | maximum and average pooling and their gradients |
+| ``regions`` | pools over regions given by tables: adaptive, global, fractional |
+| ``places`` | routing by flat indices: gradients of these pools, unpooling |
+| ``columns`` | windows as columns of a matrix, and back: im2col, col2im |
+| ``order`` | in which order axes lie in memory |
+| ``tables`` | linear maps along one axis: resampling, windows |
+| ``resampling`` | ... applied |
+| ``sampling`` | reading between elements at given points, and its transpose |
 """
 
 import importlib
@@ -21,14 +32,28 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import arrays as arrays
+    from . import columns as columns
     from . import correlation as correlation
+    from . import formulations as formulations
     from . import geometry as geometry
+    from . import im2col as im2col
     from . import jit as jit
+    from . import kronecker as kronecker
     from . import naive as naive
+    from . import order as order
+    from . import padpad as padpad
+    from . import places as places
     from . import pooling as pooling
+    from . import regions as regions
+    from . import resampling as resampling
+    from . import sampling as sampling
+    from . import tables as tables
     from . import threads as threads
 
-__all__ = ["geometry", "threads", "arrays", "naive", "jit", "correlation", "pooling"]
+__all__ = [
+    "geometry", "threads", "arrays", "naive", "jit", "correlation", "formulations", "im2col", "padpad", "kronecker",
+    "pooling", "regions", "places", "columns", "order", "tables", "resampling", "sampling",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> ModuleType:

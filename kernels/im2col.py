@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from .formulations import correlate_operands, input_gradient_operands, weight_gradient_operands
-from .geometry import AXES, Window
+from .geometry import Window
 
 Array = NDArray[Any]
 

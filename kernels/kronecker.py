@@ -9,13 +9,13 @@ For one image and one group, with ``C`` the kernel as a matrix (a column for eac
     vec(gx)     = M.T vec(gy C.T)                                                                        (2.28)
 
 with ``P = OD*OH*OW`` windows and ``Q = C * KD*KH*KW``. ``vec`` stacks the columns of a matrix; of a stack of
-matrices, those of the first, then those of the second (2.7). So channels count most, then depths, then columns, and rows
-least: ``p = i + OH*j`` and ``q = KH*KW*c + KH*v + u`` (2.14, 2.15). Where a tap is in the padding, which source 002
-has none of, its row of M has no 1.
+matrices, those of the first, then those of the second (2.7). So channels count most, then depths, then columns,
+and rows least: ``p = i + OH*j`` and ``q = KH*KW*c + KH*v + u`` (2.14, 2.15). Where a tap is in the padding, which
+source 002 has none of, its row of M has no 1.
 
-All this is for looking at: the matrices are mostly zeros, and are stored and multiplied, so that the cost is far beyond that
-of the loops, and one infinity or NaN turns everything that M reaches into NaN. The index form of the same thing,
-``m(p, q)`` (2.14 to 2.17, 2.30), is what the loops of :mod:`.correlation` do.
+All this is for looking at: the matrices are mostly zeros, which are stored and multiplied, so that the cost is far
+beyond that of the loops, and one infinity or NaN turns everything that M reaches into NaN. The index form of the
+same thing, ``m(p, q)`` (2.14 to 2.17, 2.30), is what the loops of :mod:`.correlation` do.
 """
 
 from typing import Any

@@ -5,9 +5,9 @@
 
 `padpad` puts ``stride - 1`` zeros between neighbours and, around them, ``extent - 1 - P_before`` zeros before and
 ``extent - 1 - P_after + remainder`` after; negative numbers crop. In the second line the input takes the part of
-the kernel, and the batch that of the channels. Source 001 prints ``padpad(gy)`` there (a rotation was lost between
-its last two lines), leaves the remainder out (with 8 rows, 3 taps, stride 2 it returns 7 rows for 8), allows no
-padding beyond ``K - 1``, and knows no dilation.
+the kernel, and the batch that of the channels. Source 001 prints ``padpad(gy)`` there (it starts from ``rot180(y) =
+rot180(w) * rot180(x)``, where ``rot180(y) = w * x`` holds), leaves the remainder out (with 8 rows, 3 taps, stride 2 it
+returns 7 rows for 8), allows no padding beyond ``K - 1``, and knows no dilation.
 
 The zeros are there, and are multiplied: an infinity or a NaN in the kernel or the input that meets one turns into
 NaN, where :mod:`.correlation`, which does the same without the zeros, has the sum of what is there.

@@ -12,13 +12,12 @@ The calling thread takes part in its own work and never waits for work that nobo
 nested calls, several threads that call at once, and a pool that is busy or missing cannot deadlock.
 """
 
+import operator
 import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
-
-from .geometry import per_axis
 
 ENVIRONMENT = "AUTOGRAD_CONV_NUM_THREADS"
 
@@ -209,9 +208,11 @@ def set_num_threads(n: int) -> None:
         If `n` is less than 1.
     """
     global _threads
-    if hasattr(n, "__len__"):
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"set_num_threads: n must be an integer, got {n!r}")
-    (_threads,) = per_axis(n, 1, "set_num_threads", "n", minimum=1)
+    if n < 1:
+        raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
+    _threads = operator.index(n)
     _pool.shrink(_threads - 1)
 
 

@@ -33,7 +33,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = [
-    "Shape", "depthwise_outer_tile", "depthwise_shape", "depthwise_tile", "lanes", "outer_tile", "product_tile",
+    "Emitter", "Shape", "depthwise_outer_tile", "depthwise_shape", "depthwise_tile", "lanes", "outer_tile", "product_tile",
     "register_count", "tile_shape", "transpose_tile",
 ]  # fmt: skip
 
@@ -114,7 +114,7 @@ def depthwise_shape(itemsize: int, columns: int) -> Shape:
     return Shape(itemsize, rows, vectors)
 
 
-class _Emitter:
+class Emitter:
     """Shorthand for the LLVM operations that both tiles use."""
 
     def __init__(self, builder: Any, shape: Shape) -> None:
@@ -226,7 +226,7 @@ def product_tile(shape: Shape) -> Any:
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             table, taps, run, skip, b, start, target, columns = args
-            emit = _Emitter(builder, shape)
+            emit = Emitter(builder, shape)
             rows, vectors = shape.rows, shape.vectors
             integers = _I64.as_pointer()
             function = builder.function
@@ -339,7 +339,7 @@ def outer_tile(shape: Shape, masked: bool) -> Any:
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             table, steps, skip, b, b_stride, target, target_stride, columns, fresh = args
-            emit = _Emitter(builder, shape)
+            emit = Emitter(builder, shape)
             rows, vectors = shape.rows, shape.vectors
             integers = _I64.as_pointer()
             function = builder.function
@@ -416,7 +416,7 @@ def depthwise_tile(shape: Shape) -> Any:
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             table, taps, _, skip, b, start, target, columns = args
-            emit = _Emitter(builder, shape)
+            emit = Emitter(builder, shape)
             rows, vectors = shape.rows, shape.vectors
             integers = _I64.as_pointer()
             loop, end = (builder.function.append_basic_block(f"depthwise.{name}") for name in ("tap", "end"))
@@ -484,7 +484,7 @@ def depthwise_outer_tile(shape: Shape) -> Any:
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             table, steps, skip, b, b_stride, target, target_stride, columns = args
-            emit = _Emitter(builder, shape)
+            emit = Emitter(builder, shape)
             rows, vectors = shape.rows, shape.vectors
             integers = _I64.as_pointer()
             loop, end = (builder.function.append_basic_block(f"depthwise.{name}") for name in ("step", "end"))
@@ -553,7 +553,7 @@ def transpose_tile(itemsize: int) -> Any:
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             source, source_stride, target, target_stride = args
-            emit = _Emitter(builder, shape)
+            emit = Emitter(builder, shape)
             n = emit.length
             indices = ir.VectorType(_I32, n)
             rows = [

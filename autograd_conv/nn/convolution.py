@@ -11,9 +11,15 @@ the other two. Derivatives of every order follow, and the three have one kernel 
 primitive            of                       VJP of the first         VJP of the second
 ===================  =======================  =======================  =======================
 `_correlate`         (x, w), and a bias       input gradient           weight gradient
-`_input_gradient`    (gy, w)                  correlate                weight gradient
-`_weight_gradient`   (x, gy)                  input gradient           correlate
+`input_gradient`     (gy, w), and a bias      correlate                weight gradient
+`weight_gradient`    (x, gy)                  input gradient           correlate
 ===================  =======================  =======================  =======================
+
+How each of the three is computed is the setting `method`, under which `kernels.formulations` finds a module with
+these three functions. The VJPs hand it on, so that all derivatives of a convolution use the same formulation.
+
+Transposed convolution (`transposed`) is `input_gradient` by another name; the functions that compute one gradient
+of a convolution alone (`convolution_gradients`) are `input_gradient` and `weight_gradient`.
 """
 
 from __future__ import annotations
@@ -29,60 +35,88 @@ from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor
 from .channels import channel_sum
 from .layout import Layout
+from .methods import choose_method
 from .operands import apply, check_numeric, count, operand
 
-__all__ = ["conv1d", "conv2d", "conv3d"]
+__all__ = [
+    "Setup",
+    "check_bias",
+    "check_channels",
+    "check_weight",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "input_gradient",
+    "weight_gradient",
+]
 
 
-class _Setup(NamedTuple):
+class Setup(NamedTuple):
     """The one setting of the three primitives: everything about a convolution but its arrays."""
 
     window: Window
     groups: int
     layout: Layout
+    method: str = "direct"
 
 
 @primitive(name="correlate")
-def _correlate(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, *, setup: _Setup) -> np.ndarray:
-    window, groups, layout = setup
-    y = kernels.correlation.correlate(layout.canonical(x), layout.canonical_kernel(w), bias, window, groups)
-    return layout.restore(y, x.ndim)
+def _correlate(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, *, setup: Setup) -> np.ndarray:
+    window, groups, layout, method = setup
+    by = kernels.formulations.formulation(method)
+    return layout.restore(by.correlate(layout.canonical(x), layout.canonical_kernel(w), bias, window, groups), x.ndim)
 
 
 @primitive(name="correlate_input_gradient")
-def _input_gradient(gy: np.ndarray, w: np.ndarray, *, setup: _Setup) -> np.ndarray:
-    window, groups, layout = setup
-    gx = kernels.correlation.correlate_input_gradient(layout.canonical(gy), layout.canonical_kernel(w), window, groups)
+def input_gradient(gy: np.ndarray, w: np.ndarray, bias: np.ndarray | None, *, setup: Setup) -> np.ndarray:
+    """Gradient of `_correlate` with respect to `x`; `bias`, for transposed convolution, is added to its channels."""
+    window, groups, layout, method = setup
+    by = kernels.formulations.formulation(method)
+    gx = by.correlate_input_gradient(layout.canonical(gy), layout.canonical_kernel(w), window, groups)
+    if bias is not None:
+        gx = gx + bias  # channels are the last axis
     return layout.restore(gx, gy.ndim)
 
 
 @primitive(name="correlate_weight_gradient")
-def _weight_gradient(x: np.ndarray, gy: np.ndarray, *, setup: _Setup) -> np.ndarray:
-    window, groups, layout = setup
-    gw = kernels.correlation.correlate_weight_gradient(layout.canonical(x), layout.canonical(gy), window, groups)
+def weight_gradient(x: np.ndarray, gy: np.ndarray, *, setup: Setup) -> np.ndarray:
+    """Gradient of `_correlate` with respect to `w`."""
+    window, groups, layout, method = setup
+    by = kernels.formulations.formulation(method)
+    gw = by.correlate_weight_gradient(layout.canonical(x), layout.canonical(gy), window, groups)
     return layout.restore_kernel(gw)
 
 
-def _bias_gradient(g: Any, setup: _Setup) -> Any:
+def _bias_gradient(g: Any, setup: Setup) -> Any:
     return channel_sum(g, axis=g.ndim - 1 if setup.layout.channels_last else g.ndim - 1 - setup.layout.axes)
 
 
 _correlate.defvjp(
-    x=lambda g, w, setup: _input_gradient(g, w, setup=setup),
-    w=lambda g, x, setup: _weight_gradient(x, g, setup=setup),
+    x=lambda g, w, setup: input_gradient(g, w, None, setup=setup),
+    w=lambda g, x, setup: weight_gradient(x, g, setup=setup),
     bias=_bias_gradient,
 )
-_input_gradient.defvjp(
+input_gradient.defvjp(
     gy=lambda g, w, setup: _correlate(g, w, None, setup=setup),
-    w=lambda g, gy, setup: _weight_gradient(g, gy, setup=setup),
+    w=lambda g, gy, setup: weight_gradient(g, gy, setup=setup),
+    bias=_bias_gradient,
 )
-_weight_gradient.defvjp(
-    x=lambda g, gy, setup: _input_gradient(gy, g, setup=setup),
+weight_gradient.defvjp(
+    x=lambda g, gy, setup: input_gradient(gy, g, None, setup=setup),
     gy=lambda g, x, setup: _correlate(x, g, None, setup=setup),
 )
 
 
-def _check_channels(
+def check_weight(function: str, layout: Layout, shape: tuple[int, ...], order: str, last: str) -> None:
+    """Raise ValueError unless a kernel has its two axes for channels; `order` and `last` name all axes."""
+    if len(shape) != layout.axes + 2:
+        raise ValueError(
+            f"{function}: argument 'weight' has {len(shape)} axes (shape {shape}); it must have "
+            f"{layout.axes + 2} ({last if layout.channels_last else order})"
+        )
+
+
+def check_channels(
     function: str,
     layout: Layout,
     x_shape: tuple[int, ...],
@@ -92,12 +126,7 @@ def _check_channels(
 ) -> None:
     """Raise ValueError unless ranks and channel counts fit together: the one place that says so."""
     layout.check_rank(function, "input", x_shape)
-    if len(w_shape) != layout.axes + 2:
-        order = "spatial axes, C // groups, O" if layout.channels_last else "O, C // groups, spatial axes"
-        raise ValueError(
-            f"{function}: argument 'weight' has {len(w_shape)} axes (shape {w_shape}); it must have "
-            f"{layout.axes + 2} ({order})"
-        )
+    check_weight(function, layout, w_shape, "O, C // groups, spatial axes", "spatial axes, C // groups, O")
     channels = layout.channels(x_shape)
     per_group, outputs = (w_shape[-2], w_shape[-1]) if layout.channels_last else (w_shape[1], w_shape[0])
     if outputs == 0:
@@ -116,6 +145,11 @@ def _check_channels(
             f"argument 'input' (shape {x_shape}) has {channels} channels in {groups} groups, {channels // groups} "
             "for each; they must be equal"
         )
+    check_bias(function, bias_shape, outputs)
+
+
+def check_bias(function: str, bias_shape: tuple[int, ...] | None, outputs: int) -> None:
+    """Raise ValueError unless there is one element for each output channel."""
     if bias_shape is not None and bias_shape != (outputs,):
         raise ValueError(
             f"{function}: argument 'bias' has shape {bias_shape}, but argument 'weight' has {outputs} output "
@@ -134,15 +168,18 @@ def _convolve(
     dilation: Any,
     groups: int,
     layout: str,
+    method: str,
 ) -> Tensor:
     x, w, b = operand(input), operand(weight), None if bias is None else operand(bias)
     parsed = Layout.of(function, axes, layout)
     check_numeric(function, input=x, weight=w, bias=b)
     groups = count(function, "groups", groups)
-    _check_channels(function, parsed, x.shape, w.shape, None if b is None else b.shape, groups)
+    check_channels(function, parsed, x.shape, w.shape, None if b is None else b.shape, groups)
     taps = w.shape[:-2] if parsed.channels_last else w.shape[2:]
     window = Window.of(function, parsed.spatial(x.shape), taps, stride, padding, dilation)
-    result: Tensor = apply(_correlate, x, w, b, setup=_Setup(window, groups, parsed))
+    outputs = w.shape[-1] if parsed.channels_last else w.shape[0]
+    method = choose_method(function, method, window, parsed.channels(x.shape), outputs, groups, x.dtype)
+    result: Tensor = apply(_correlate, x, w, b, setup=Setup(window, groups, parsed, method))
     return result
 
 
@@ -156,6 +193,7 @@ def conv1d(
     groups: int = 1,
     *,
     layout: str = "NCW",
+    method: str = "auto",
 ) -> Tensor:
     """Convolve along one axis: `conv2d` with one spatial axis.
 
@@ -166,6 +204,8 @@ def conv1d(
     bias, stride, padding, dilation, groups
         As in `conv2d`; asymmetric padding is ``((before, after),)``.
     layout : {"NCW", "NWC"}
+    method : {"auto", "direct", "winograd", "im2col", "padpad", "kronecker"}
+        As in `conv2d`.
 
     Returns
     -------
@@ -182,7 +222,7 @@ def conv1d(
     >>> nn.conv1d([[1.0, 2, 3, 4]], [[[1.0, 10]]], padding="same").data
     array([[21., 32., 43.,  4.]])
     """
-    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups, layout)
+    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups, layout, method)
 
 
 def conv2d(
@@ -195,6 +235,7 @@ def conv2d(
     groups: int = 1,
     *,
     layout: str = "NCHW",
+    method: str = "auto",
 ) -> Tensor:
     r"""Convolve images: correlate `input` with `weight`, and add `bias`.
 
@@ -216,6 +257,12 @@ def conv2d(
         Channels are split into so many groups, in order, that do not see each other. It divides ``C`` and ``O``.
     layout : {"NCHW", "NHWC"}
         Order of the axes of `input` and of the result.
+    method : {"auto", "direct", "winograd", "im2col", "padpad", "kronecker"}
+        How it is computed, derivatives of every order included; all agree up to rounding. ``"auto"`` takes the
+        fastest. ``"direct"``: loops over taps. ``"im2col"``: one matrix product for each group (sources 000, 003).
+        ``"padpad"``: gradients as correlations with stride 1 of what was padded inside and outside (source 001).
+        ``"kronecker"``: ``vec(y) = (I kron phi(x)) vec(C)`` with explicit matrices, for small inputs (source 002).
+        ``"winograd"``: minimal filtering, where there is a kernel for it.
 
     Returns
     -------
@@ -228,8 +275,9 @@ def conv2d(
     TypeError
         If a dtype is not supported, or a setting not made of integers.
     ValueError
-        If ranks or channel counts do not fit together, a setting is out of range, or the kernel is larger than
-        the padded input.
+        If ranks or channel counts do not fit together, a setting is out of range, the kernel is larger than the
+        padded input, or `method` cannot be honoured: matrices of more than
+        ``kernels.kronecker.MAX_ELEMENTS`` elements for ``"kronecker"``, no kernel for ``"winograd"``.
 
     Notes
     -----
@@ -244,7 +292,10 @@ def conv2d(
     sum. Derivatives of every order exist.
 
     Padding contributes exactly 0, next to infinities and NaN too; zeros of the arrays themselves are never
-    skipped, so that infinities and NaN get through.
+    skipped, so that infinities and NaN get through. That holds for ``"auto"`` and ``"direct"``. The other methods
+    multiply zeros that stand for padding (``"im2col"`` and ``"kronecker"``), that are put between the elements of the
+    output's gradient (``"padpad"``), or that fill routing matrices (``"kronecker"``): with them an infinity or a
+    NaN that meets such a zero turns into NaN, by their nature.
 
     Integers are convolved as they are (sums wrap), and have no gradient.
 
@@ -256,7 +307,7 @@ def conv2d(
     array([[[ 7.,  0., -3.],
             [ 1.,  6.,  8.]]])
     """
-    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, layout)
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, layout, method)
 
 
 def conv3d(
@@ -269,6 +320,7 @@ def conv3d(
     groups: int = 1,
     *,
     layout: str = "NCDHW",
+    method: str = "auto",
 ) -> Tensor:
     """Convolve volumes: `conv2d` with three spatial axes.
 
@@ -279,6 +331,8 @@ def conv3d(
     bias, stride, padding, dilation, groups
         As in `conv2d`, with three entries where that has two.
     layout : {"NCDHW", "NDHWC"}
+    method : {"auto", "direct", "winograd", "im2col", "padpad", "kronecker"}
+        As in `conv2d`.
 
     Returns
     -------
@@ -296,4 +350,4 @@ def conv3d(
     >>> nn.conv3d(np.ones((1, 1, 4, 4, 4)), np.ones((2, 1, 3, 2, 1))).shape
     (1, 2, 2, 3, 4)
     """
-    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups, layout)
+    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups, layout, method)

@@ -29,6 +29,21 @@ class _Setup(NamedTuple):
     layout: Layout
 
 
+def pool_layout(function: str, axes: int, shape: tuple[int, ...], layout: str) -> Layout:
+    """Parse `layout`, and check the rank and the channels of the input of a pool.
+
+    Raises
+    ------
+    ValueError
+        If the layout is unknown, the rank wrong, or there are no channels.
+    """
+    parsed = Layout.of(function, axes, layout)
+    parsed.check_rank(function, "input", shape)
+    if parsed.channels(shape) == 0:
+        raise ValueError(f"{function}: argument 'input' (shape {shape}) has 0 channels; it must have at least 1")
+    return parsed
+
+
 def _parse(
     function: str,
     axes: int,
@@ -40,10 +55,7 @@ def _parse(
     ceil_mode: bool,
     layout: str,
 ) -> _Setup:
-    parsed = Layout.of(function, axes, layout)
-    parsed.check_rank(function, "input", x.shape)
-    if parsed.channels(x.shape) == 0:
-        raise ValueError(f"{function}: argument 'input' (shape {x.shape}) has 0 channels; it must have at least 1")
+    parsed = pool_layout(function, axes, x.shape, layout)
     window = Window.of(
         function,
         parsed.spatial(x.shape),
