@@ -293,8 +293,8 @@ def weight_gradient_padpad(
 
     Notes
     -----
-    Source 001 prints ``padpad(gy)``, without the rotation: it sets out from ``rot180(a) = rot180(w) * rot180(l)``, where
-    ``rot180(a) = w * l`` is right, so that its result is off by one rotation. As `gy` is rotated, the rows
+    Source 001 prints ``padpad(gy)``, without the rotation: it sets out from ``rot180(a) = rot180(w) * rot180(l)``,
+    where ``rot180(a) = w * l`` is right, so that its result is off by one rotation. As `gy` is rotated, the rows
     that the stride does not reach come first, so the outer padding is that of the input gradient with its two
     sides exchanged. Dilated taps are the outputs of a correlation with the dilation as stride.
     """

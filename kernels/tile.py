@@ -33,8 +33,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = [
-    "Emitter", "Shape", "depthwise_outer_tile", "depthwise_shape", "depthwise_tile", "lanes", "outer_tile", "product_tile",
-    "register_count", "tile_shape", "transpose_tile",
+    "Emitter", "Shape", "depthwise_outer_tile", "depthwise_shape", "depthwise_tile", "lanes", "outer_tile",
+    "product_tile", "register_count", "tile_shape", "transpose_tile",
 ]  # fmt: skip
 
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)

@@ -10,9 +10,9 @@ Summed over input channels, each of the 36 elements is a matrix product of its o
 channels by outputs, which the register tile computes (`tile.product_tile`). The transforms act on all channels
 alike, so they work on vectors of channels, and multiply by small constants only.
 
-The price is rounding: B^T and A^T have entries up to 8, and differences cancel. Relative to the largest output,
-errors in float32 are some ten times those of the direct sum (tested to stay below 1e-5 of the largest output). An
-infinity or NaN would spread over its tile; so results are checked, and computed directly if any is not finite.
+The price is rounding: B^T and A^T have entries up to 8, and differences cancel. Errors in float32 are some ten
+times those of the direct sum (tested to stay below 2e-5 of the largest output). An infinity or NaN would spread
+over its tile; so results are checked, and computed directly if any is not finite.
 
 References
 ----------
@@ -26,14 +26,19 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import config
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from . import correlation
+from .formulations import correlate_operands, input_gradient_operands
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
-from .products import FLOP_PER_NANOSECOND, has_padding, pack
+from .products import FLOP_PER_NANOSECOND, pack
 from .threads import get_num_threads, parallel_for
-from .tile import Emitter, Shape, product_tile, tile_shape
+from .tile import Emitter, Shape, lanes, product_tile, tile_shape
+from .transposition import channels_last
+from .workspace import scratch
 
 Array = NDArray[Any]
 
@@ -43,28 +48,6 @@ POINTS = PATCH * PATCH
 
 # The transformed input and one panel of products of a block of tiles stay in a second-level cache of 1 MiB.
 BLOCK_BYTES = 512 * 1024
-
-# With fewer channels on either side the transforms cost more than the multiplications that they save.
-LEAST_CHANNELS = 32
-
-# The transformed kernel is four times the size of the kernel: with fewer tiles, reading it costs more than it saves.
-LEAST_TILES = 48
-
-
-def serves(window: Window, batch: int, channels: int, outputs: int, groups: int, dtype: np.dtype[Any]) -> bool:
-    """Whether this way is open, and is likely to be the fastest."""
-    _, height, width = window.out
-    return (
-        window.kernel == (1, 3, 3)
-        and window.stride == (1, 1, 1)
-        and window.dilation == (1, 1, 1)
-        and window.before[0] == 0
-        and groups == 1
-        and dtype == np.float32
-        and min(channels, outputs) >= LEAST_CHANNELS
-        and batch * window.size[0] * -(-height // TILE) * -(-width // TILE) >= LEAST_TILES
-        and min(height, width) >= TILE
-    )
 
 
 # ---------------------------------------------------------------- transforms, as LLVM's vector operations
@@ -228,7 +211,7 @@ def _output_transform(itemsize: int) -> Any:
 @functools.cache
 def _make_kernel_loop(shape: Shape) -> Any:
     transform = _kernel_transform(shape.itemsize)
-    itemsize, length = shape.itemsize, shape.columns // shape.vectors
+    length = shape.columns // shape.vectors
 
     @kernel
     def transform_kernel(start: int, stop: int, packed: Array, points: Array) -> None:
@@ -252,12 +235,13 @@ def _make(shape: Shape) -> Any:
     @kernel
     def winograd(
         start: int, stop: int, x: Array, points: Array, starts: Array, y: Array, nothing: Array,
-        before_h: int, before_w: int, block: int,
+        before_h: int, before_w: int, block: int, patches: Array, products: Array,
     ) -> None:  # fmt: skip
         """Compute blocks ``start <= item < stop`` of `block` tiles of `y`; tiles go row by row through each image.
 
         Assumptions: `x` (N, H, W, C) and `y` (N, OH, OW, O) are C-contiguous; `points` (panels, 36, C, columns) is the
-        transformed kernel; `nothing` is a pixel of zeros; `block` is a multiple of R.
+        transformed kernel; `nothing` is a pixel of zeros; `block` is a multiple of R. Scratch: `patches`
+        (36, block, C'), with C' the channels rounded up to whole vectors, and `products` (36, block, columns).
         """
         batch, height, width, channels = x.shape
         out_h, out_w, outputs = y.shape[1:]
@@ -265,9 +249,7 @@ def _make(shape: Shape) -> Any:
         down = (out_h + TILE - 1) // TILE
         total = batch * down * across
         panels = points.shape[0]
-        padded = (channels + length - 1) // length * length
-        patches = np.zeros((POINTS, block, padded), x.dtype)
-        products = np.empty((POINTS, block, columns), x.dtype)
+        padded = patches.shape[2]
         patch_table = np.empty(POINTS, np.int64)
         out_table = np.empty((block, TILE * TILE), np.int64)
         row_table = np.empty(rows, np.int64)
@@ -345,8 +327,8 @@ def _all_finite(y: Array) -> bool:
     return not bool(np.isnan(found).any())
 
 
-def _run(x: Array, w: Array, bias: Array | None, y: Array, before: tuple[int, int], padded: bool) -> bool:
-    """Correlate `x` (N, H, W, C) with `w` (9, C, O); see `correlate`."""
+def _run(x: Array, w: Array, bias: Array | None, y: Array, before: tuple[int, ...]) -> bool:
+    """Correlate `x` (N, H, W, C) with `w` (9, C, O) into `y`; return False if something is infinite or NaN."""
     batch, out_h, out_w, outputs = y.shape
     channels = x.shape[3]
     shape = tile_shape(x.itemsize, outputs)
@@ -363,50 +345,64 @@ def _run(x: Array, w: Array, bias: Array | None, y: Array, before: tuple[int, in
     block = max(1, BLOCK_BYTES // (POINTS * (channels + shape.columns) * x.itemsize) // shape.rows)
     # At least four blocks for each thread. Results do not depend on the blocks: each tile is computed by itself.
     block = max(1, min(block, tiles // (4 * get_num_threads() * shape.rows))) * shape.rows
-    multiplications = tiles * POINTS * channels * outputs
-    parallel_for(
-        _make(shape), -(-tiles // block), x, points, starts, y, np.zeros(channels, x.dtype), *before, block,
-        nanoseconds=2 * 2 * multiplications / FLOP_PER_NANOSECOND,
-    )  # fmt: skip
+    loop, nothing = _make(shape), np.zeros(channels, x.dtype)
+    padded = -(-channels // lanes(x.itemsize)) * lanes(x.itemsize)
+
+    def blocks(start: int, stop: int) -> None:
+        with (
+            scratch((POINTS, block, padded), x.dtype) as patches,
+            scratch((POINTS, block, shape.columns), x.dtype) as products,
+        ):
+            loop(start, stop, x, points, starts, y, nothing, *before, block, patches, products)
+
+    flop = 2 * tiles * POINTS * channels * outputs
+    parallel_for(blocks, -(-tiles // block), nanoseconds=2 * flop / FLOP_PER_NANOSECOND)
     return _all_finite(y)
 
 
-def correlate(x: Array, w: Array, bias: Array | None, y: Array, window: Window) -> bool:
-    """Compute `y`, the correlation of `x` with `w`, in place, where `serves` says so.
-
-    Parameters
-    ----------
-    x : ndarray, shape (N, D, H, W, C), C-contiguous
-    w : ndarray, shape (1, 3, 3, C, O), any strides
-    bias : ndarray, shape (O,), or None
-    y : ndarray, shape (N, D, OH, OW, O), C-contiguous
-    window : Window
-
-    Returns
-    -------
-    bool
-        False if `y` must be computed directly: something is infinite or NaN.
-    """
-    flat_x, flat_y = x.reshape(-1, *x.shape[2:]), y.reshape(-1, *y.shape[2:])
-    return _run(flat_x, w.reshape(9, *w.shape[3:]), bias, flat_y, window.before[1:], has_padding(window))
+def _can(window: Window, groups: int, dtype: np.dtype[Any], *sizes: int) -> bool:
+    return (
+        window.kernel == (1, 3, 3)
+        and window.stride == window.dilation == (1, 1, 1)
+        and window.before[0] == window.after[0] == 0
+        and groups == 1
+        and dtype.kind == "f"
+        and all(sizes)
+        and not config.DISABLE_JIT
+    )
 
 
-def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window) -> bool:
-    """Compute `gx`, the input gradient, in place: `gy` correlated with the rotated, transposed kernel.
+# ---------------------------------------------------------------- the formulation
 
-    Parameters
-    ----------
-    gy : ndarray, shape (N, D, OH, OW, O), C-contiguous
-    w : ndarray, shape (1, 3, 3, C, O), any strides
-    gx : ndarray, shape (N, D, H, W, C), C-contiguous
-    window : Window
 
-    Returns
-    -------
-    bool
-        False if `gx` must be computed directly.
-    """
-    turned = w[0, ::-1, ::-1].swapaxes(2, 3).reshape(9, w.shape[4], w.shape[3])
-    before = (2 - window.before[1], 2 - window.before[2])
-    flat_gy, flat_gx = gy.reshape(-1, *gy.shape[2:]), gx.reshape(-1, *gx.shape[2:])
-    return _run(flat_gy, turned, None, flat_gx, before, True)
+def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:
+    """Correlate, as :func:`.correlation.correlate`; directly where this way is not open, or something is not finite."""
+    dtype, operands = correlate_operands(x, w, bias, window, groups)
+    inner = operands[0].dtype
+    y = np.empty((x.shape[0], *window.out, w.shape[4]), inner)
+    if _can(window, groups, inner, y.size, x.shape[4]):
+        source, taps = channels_last(operands[0], inner), operands[1]
+        source, target = source.reshape(-1, *source.shape[2:]), y.reshape(-1, *y.shape[2:])
+        if _run(source, taps.reshape(9, *taps.shape[3:]), operands[2], target, window.before[1:]):
+            return y.astype(dtype, copy=False)
+    return correlation.correlate(x, w, bias, window, groups)
+
+
+def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1) -> Array:
+    """As :func:`.correlation.correlate_input_gradient`: `gy` correlated with the rotated, transposed kernel."""
+    dtype, operands = input_gradient_operands(gy, w, window, groups)
+    inner = operands[0].dtype
+    gx = np.empty((gy.shape[0], *window.size, w.shape[3] * groups), inner)
+    if _can(window, groups, inner, gx.size, gy.size):
+        source = channels_last(operands[0], inner)
+        source, target = source.reshape(-1, *source.shape[2:]), gx.reshape(-1, *gx.shape[2:])
+        turned = operands[1][0, ::-1, ::-1].swapaxes(2, 3).reshape(9, w.shape[4], w.shape[3])
+        before = (2 - window.before[1], 2 - window.before[2])
+        if _run(source, turned, None, target, before):
+            return gx.astype(dtype, copy=False)
+    return correlation.correlate_input_gradient(gy, w, window, groups)
+
+
+def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int = 1) -> Array:
+    """As :func:`.correlation.correlate_weight_gradient`, which computes it."""
+    return correlation.correlate_weight_gradient(x, gy, window, groups)

@@ -178,7 +178,9 @@ def _convolve(
     taps = w.shape[:-2] if parsed.channels_last else w.shape[2:]
     window = Window.of(function, parsed.spatial(x.shape), taps, stride, padding, dilation)
     outputs = w.shape[-1] if parsed.channels_last else w.shape[0]
-    method = choose_method(function, method, window, parsed.channels(x.shape), outputs, groups, x.dtype)
+    method = choose_method(
+        function, method, window, parsed.batch(x.shape), parsed.channels(x.shape), outputs, groups, x.dtype
+    )
     result: Tensor = apply(_correlate, x, w, b, setup=Setup(window, groups, parsed, method))
     return result
 

@@ -59,7 +59,9 @@ def _setup(
             f"{x_shape} with a weight of shape {w_shape} has shape {expected}, and they must be equal"
         )
     channels = parsed.channels(x_shape)
-    method = choose_method(function, method, window, channels, outputs, groups, grad_output.dtype)
+    method = choose_method(
+        function, method, window, parsed.batch(x_shape), channels, outputs, groups, grad_output.dtype
+    )
     return Setup(window, groups, parsed, method)
 
 

@@ -63,6 +63,10 @@ class Layout(NamedTuple):
         """The number of channels of an array of that shape."""
         return shape[-1] if self.channels_last else shape[-1 - self.axes]
 
+    def batch(self, shape: tuple[int, ...]) -> int:
+        """The number of images of an array of that shape."""
+        return shape[0] if len(shape) == self.axes + 2 else 1
+
     def spatial(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The spatial part of the shape of an array."""
         return shape[-1 - self.axes : -1] if self.channels_last else shape[-self.axes :]

@@ -73,7 +73,8 @@ def _transpose(
     taps = w.shape[:-2] if parsed.channels_last else w.shape[2:]
     window = Window.transposed(function, parsed.spatial(x.shape), taps, stride, padding, output_padding, dilation)
     # The convolution goes from what is output here to what is input here.
-    method = choose_method(function, method, window, outputs, parsed.channels(x.shape), groups, x.dtype)
+    batch = parsed.batch(x.shape)
+    method = choose_method(function, method, window, batch, outputs, parsed.channels(x.shape), groups, x.dtype)
     result: Tensor = apply(input_gradient, x, w, b, setup=Setup(window, groups, parsed, method))
     return result
 

@@ -407,7 +407,8 @@ def without_tiles(monkeypatch):
     monkeypatch.setattr(correlation, "_has_tiles", lambda *_: False)
 
 
-SHAPES = [  # channels around the vector widths, groups, strides and dilations; N, C, H, W, O, kernel, stride, padding, ...
+# Channels around the vector widths, groups, strides and dilations: N, C, H, W, O, kernel, stride, padding, dilation, G.
+SHAPES = [
     *[(2, c, 6, 7, 18, 3, 1, 1, 1, 1) for c in (1, 2, 3, 7, 15, 16, 17, 23, 24, 25, 33)],
     *[(1, 17, 7, 6, o, 3, 2, 1, 1, 1) for o in (1, 2, 3, 8, 15, 16, 17, 31, 33, 47, 48, 49, 63, 64, 65, 97, 130)],
     (2, 70, 5, 5, 130, 3, 2, 1, 1, 2),
