@@ -1,5 +1,6 @@
 """Arrays as the compiled loops want them: C-contiguous, aligned, and all of one Numba type for each dtype."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,39 @@ def contiguous(array: Any, dtype: Any) -> NDArray[Any]:
     if not result.flags.writeable:
         result = np.array(result) if result.size == 0 else np.asarray(_Alias(result))
     return result
+
+
+_PAGE_BYTES = 4096
+_LINE_BYTES = 64
+
+
+def empty_apart(shape: tuple[int, ...], dtype: Any, source: NDArray[Any]) -> NDArray[Any]:
+    """Return an uninitialised array that lies half a page apart from `source`, at the start of a cache line.
+
+    Processors compare the last twelve bits of addresses to tell whether a load depends on a store before it. Large
+    arrays begin at the same place of a page, so that a loop that reads one and writes the other in step would wait
+    for stores that have nothing to do with its loads: depthwise convolution takes twice as long then.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : dtype
+    source : ndarray
+        What will be read while the array is written.
+
+    Returns
+    -------
+    ndarray
+        C-contiguous.
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < _PAGE_BYTES:
+        return np.empty(shape, dtype)
+    buffer = np.empty(size + _PAGE_BYTES, np.uint8)
+    apart = (source.ctypes.data + _PAGE_BYTES // 2) // _LINE_BYTES * _LINE_BYTES
+    start = (apart - buffer.ctypes.data) % _PAGE_BYTES
+    return buffer[start : start + size].view(dtype).reshape(shape)
 
 
 def compute_dtype(dtype: np.dtype[Any], function: str, integers: bool = True) -> np.dtype[Any]:

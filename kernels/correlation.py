@@ -27,7 +27,7 @@ from numba.core import config
 from numpy.typing import NDArray
 
 from . import loops, outer, products
-from .arrays import compute_dtype, contiguous
+from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
 from .threads import parallel_for
@@ -117,9 +117,10 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
         _check_shape(function, "bias", bias, (outputs,), "(O,)")
         dtype = np.result_type(dtype, bias)
     inner = compute_dtype(dtype, function)
-    y = np.empty((x.shape[0], *window.out, outputs), inner)
+    source = channels_last(x, inner)
+    y = empty_apart((x.shape[0], *window.out, outputs), inner, source)
     if y.size:
-        arrays = channels_last(x, inner), w.astype(inner, copy=False), None if bias is None else contiguous(bias, inner)
+        arrays = source, w.astype(inner, copy=False), None if bias is None else contiguous(bias, inner)
         tiles = _has_tiles(inner, w.shape[3], outputs // groups)
         if not (tiles and products.correlate(*arrays, y, window, groups)):
             loops.correlate(*arrays, y, window, groups)
@@ -169,9 +170,10 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     dtype = np.result_type(gy, w)
     inner = compute_dtype(dtype, function)
     channels = per_group * groups
-    gx = np.empty((gy.shape[0], *window.size, channels), inner)
+    source = channels_last(gy, inner)
+    gx = empty_apart((gy.shape[0], *window.size, channels), inner, source)
     if gx.size:
-        arrays = channels_last(gy, inner), w.astype(inner, copy=False)
+        arrays = source, w.astype(inner, copy=False)
         tiles = _has_tiles(inner, per_group, outputs // groups)
         if not (tiles and products.correlate_input_gradient(*arrays, gx, window, groups)):
             loops.correlate_input_gradient(*arrays, gx, window, groups)

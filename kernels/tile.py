@@ -49,6 +49,7 @@ def _vector_bytes() -> int:
     return 32 if features.get("avx") else 16
 
 
+@functools.cache
 def register_count() -> int:
     """Vector registers of this machine: 32 with AVX-512 and NEON, else 16."""
     features = llvmlite.binding.get_host_cpu_features()
@@ -86,6 +87,7 @@ class Shape(NamedTuple):
 _ROWS = {32: {1: 14, 2: 12, 3: 8, 4: 6}, 16: {1: 8, 2: 6, 3: 4}}
 
 
+@functools.cache
 def tile_shape(itemsize: int, columns: int) -> Shape:
     """The shape of tile that wastes the fewest lanes on so many columns, and of those the widest.
 
@@ -105,6 +107,7 @@ def tile_shape(itemsize: int, columns: int) -> Shape:
     return Shape(itemsize, rows[vectors], vectors)
 
 
+@functools.cache
 def depthwise_shape(itemsize: int, columns: int) -> Shape:
     """The shape of a depthwise tile: as `tile_shape`, with rows for the pixels of each tap in registers too."""
     rows = {32: 5, 16: 3}[register_count()]
