@@ -49,12 +49,13 @@ if TYPE_CHECKING:
     from . import sampling as sampling
     from . import tables as tables
     from . import threads as threads
+    from . import transposition as transposition
     from . import winograd as winograd
 
 __all__ = [
-    "geometry", "threads", "arrays", "naive", "jit", "correlation", "formulations", "winograd", "im2col",
-    "padpad", "kronecker", "pooling", "regions", "places", "columns", "order", "tables", "resampling",
-    "sampling",
+    "geometry", "threads", "arrays", "naive", "jit", "correlation", "formulations", "winograd",
+    "transposition", "im2col", "padpad", "kronecker", "pooling", "regions", "places", "columns", "order",
+    "tables", "resampling", "sampling",
 ]  # fmt: skip
 
 

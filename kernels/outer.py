@@ -23,19 +23,20 @@ from .geometry import Window
 from .jit import kernel
 from .products import FLOP_PER_NANOSECOND, MERGE_BELOW_BYTES, has_padding, pad_width
 from .threads import parallel_for
-from .tile import Shape, depthwise_outer_tile, lanes, outer_tile, register_count, tile_shape
+from .tile import Shape, grouped_outer_tile, in_vectors, lanes, outer_tile, register_count, tile_shape
 
 Array = NDArray[Any]
 
 # Rows of x and gy of a block of pixels: half of a second-level cache of 1 MiB.
 BLOCK_BYTES = 512 * 1024
 
-# At least so many pixels, so that loading and storing a tile is a small part.
-LEAST_BLOCK_PIXELS = 64
+# At least so many pixels, so that loading and storing a tile is a small part; and at most so many: rounding errors
+# grow with the length of a block plus the number of blocks.
+LEAST_BLOCK_PIXELS, MOST_BLOCK_PIXELS = 64, 1024
 
 
-# Pixels of a block of the depthwise gradient: their addresses, for nine taps, fill a third of a first-level cache.
-DEPTHWISE_BLOCK_PIXELS = 224
+# Pixels of a block for small groups: their addresses, for nine taps, fill a third of a first-level cache.
+GROUPED_BLOCK_PIXELS = 224
 
 
 @functools.cache
@@ -142,17 +143,17 @@ def _make(shape: Shape) -> Any:
 
 
 @functools.cache
-def _make_depthwise(shape: Shape) -> Any:
-    tile = depthwise_outer_tile(shape)
+def _make_grouped(shape: Shape, size: int) -> Any:
+    tile = grouped_outer_tile(shape, size)
     rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
 
     @kernel
-    def depthwise_outers(
+    def grouped_outers(
         start: int, stop: int, x: Array, gy: Array, gw: Array, nothing: Array, window: Any, block: int
     ) -> None:
         """Compute panels ``start <= panel < stop`` of `gw`: all taps of `columns` channels.
 
-        Assumptions: `x` (N, D, H, W, C), `gy` (N, OD, OH, OW, C) and `gw` (taps, C) are C-contiguous, with zeros in
+        Assumptions: `x` (N, D, H, W, C), `gy` (N, OD, OH, OW, C) and `gw` (taps * q, C) are C-contiguous, with zeros in
         `gw`; `nothing` is a pixel of zeros, and the number of taps is a multiple of R.
         """
         depth, height, width = window[0]
@@ -162,7 +163,7 @@ def _make_depthwise(shape: Shape) -> Any:
         before_d, before_h, before_w = window[4]
         out_d, out_h, out_w = window[6]
         channels = x.shape[4]
-        taps = gw.shape[0]
+        taps = gw.shape[0] // size
         pixels = x.shape[0] * out_d * out_h * out_w
         x_base, gy_base, gw_base = x.ctypes.data, gy.ctypes.data, gw.ctypes.data
         zeros = nothing.ctypes.data
@@ -207,25 +208,25 @@ def _make_depthwise(shape: Shape) -> Any:
                     left = panel * columns
                     tile(
                         table.ctypes.data, count, left, gy_base + (first * channels + left) * itemsize, channels,
-                        gw_base + (low * channels + left) * itemsize, channels, min(columns, channels - left),
+                        gw_base + (low * size * channels + left) * itemsize, channels, min(columns, channels - left),
                     )  # fmt: skip
 
-    return depthwise_outers
+    return grouped_outers
 
 
-def _depthwise_weight_gradient(x: Array, gy: Array, gw: Array, window: Window) -> None:
-    """`correlate_weight_gradient` with one input and one output channel in each group."""
+def _grouped_weight_gradient(x: Array, gy: Array, gw: Array, window: Window, size: int) -> None:
+    """`correlate_weight_gradient` for groups of `size` input and output channels."""
     channels, taps = x.shape[4], window.taps
     # Rows of the tile are taps: as many as registers allow, and a divisor of their number.
-    most = 9 if register_count() == 32 else 4
-    rows = max(r for r in range(1, most + 1) if taps % r == 0)
-    vectors = max(1, min(2, -(-channels // lanes(x.itemsize))))
+    sums = 18 if register_count() == 32 else 8
+    vectors = 2 if channels > lanes(x.itemsize) and 2 * size <= sums else 1
+    rows = max(r for r in range(1, max(1, sums // (size * vectors)) + 1) if taps % r == 0)
     shape = Shape(x.itemsize, rows, vectors)
     gw[...] = 0
     pixels = gy.shape[0] * gy.shape[1] * gy.shape[2] * gy.shape[3]
     parallel_for(
-        _make_depthwise(shape), -(-channels // shape.columns), x, gy, gw.reshape(taps, channels),
-        np.zeros(channels, x.dtype), tuple(window), min(DEPTHWISE_BLOCK_PIXELS, pixels),
+        _make_grouped(shape, size), -(-channels // shape.columns), x, gy, gw.reshape(taps * size, channels),
+        np.zeros(channels, x.dtype), tuple(window), min(GROUPED_BLOCK_PIXELS, pixels),
         nanoseconds=8 * gy.nbytes * taps / FLOP_PER_NANOSECOND,
     )  # fmt: skip
 
@@ -256,8 +257,8 @@ def correlate_weight_gradient(x: Array, gy: Array, gw: Array, window: Window, gr
         infinite or NaN element of `gy` would not be 0. Such a product would show in the sum of `gw`.
     """
     padded = has_padding(window)
-    if groups == x.shape[4] == gy.shape[4]:
-        _depthwise_weight_gradient(x, gy, gw, window)
+    if in_vectors(x.itemsize, gw.shape[3], gy.shape[4] // groups, groups):
+        _grouped_weight_gradient(x, gy, gw, window, gw.shape[3])
         return _is_trustworthy(gw, padded)
     taps_d, taps_h, taps_w, per_group, outputs = gw.shape
     run, taps = per_group, window.taps
@@ -274,7 +275,7 @@ def correlate_weight_gradient(x: Array, gy: Array, gw: Array, window: Window, gr
         )
     shape = _rows_for(tile_shape(x.itemsize, outputs // groups), run)
     pixels = gy.shape[0] * gy.shape[1] * gy.shape[2] * gy.shape[3]
-    block = max(LEAST_BLOCK_PIXELS, BLOCK_BYTES // ((x.shape[4] + outputs) * x.itemsize))
+    block = max(LEAST_BLOCK_PIXELS, min(MOST_BLOCK_PIXELS, BLOCK_BYTES // ((x.shape[4] + outputs) * x.itemsize)))
     items = taps * groups * -(-run // shape.rows)
     parallel_for(
         _make(shape), items, x, gy, gw.reshape(taps_d, taps_h, -1, run, outputs),

@@ -10,7 +10,8 @@ The input gradient is the same sum over other pixels: ``gx[h]`` takes the taps `
 multiple of the stride. Those are the same for all ``h`` with the same ``h mod S`` (a *phase*), so each phase is
 one such product, over its taps only, and nothing is multiplied by an inserted zero.
 
-Depthwise convolution is the same with diagonal matrices: `tile.depthwise_tile` multiplies vectors of channels.
+For small groups, and depthwise convolution, the matrices are block-diagonal: `tile.grouped_tile` multiplies vectors
+that hold whole groups.
 
 Both are a `Gather`: along each axis, position ``i`` and tap ``u`` read the source at ``i * step + shift[u]``, and
 write the target at ``i * target_step + target_first``.
@@ -31,9 +32,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .geometry import Window
-from .jit import kernel
+from .jit import SUM_FLAGS, kernel
 from .threads import parallel_for
-from .tile import Shape, depthwise_shape, depthwise_tile, product_tile, tile_shape
+from .tile import (
+    Shape,
+    grouped_shape,
+    grouped_tile,
+    in_vectors,
+    lanes,
+    product_tile,
+    tile_shape,
+    transpose_tile,
+)
 
 Array = NDArray[Any]
 
@@ -85,35 +95,64 @@ class Gather(NamedTuple):
 # ---------------------------------------------------------------- packing
 
 
-@kernel
-def _pack_panels(
-    start: int, stop: int, w: Array, packed: Array, finite: Array, group_columns: int, panels: int
-) -> None:
-    """Write panels ``start <= item < stop`` of `packed` (G * panels, taps, run, columns) from `w` (taps, run, G * O').
+@kernel(fastmath=SUM_FLAGS)
+def _copy_row(source: Array, target: Array) -> float:
+    """Copy a row; return 0 if all of its numbers are finite, else NaN."""
+    total = source[0] * 0
+    for k in range(source.size):
+        value = source[k]
+        target[k] = value
+        total += value * 0
+    return total
 
-    Columns beyond those of the group are 0. Sixteen columns at a time, so that as many lines of `w` are read
-    side by side when its columns are far apart. Whether all numbers of a panel are finite goes to `finite`.
-    """
-    taps, run = w.shape[0], w.shape[1]
-    columns = packed.shape[3]
-    for item in range(start, stop):
-        group, panel = item // panels, item % panels
-        first = panel * columns
-        present = min(columns, group_columns - first)
-        base = group * group_columns + first
-        all_finite = True
-        for low in range(0, columns, 16):
-            high = min(low + 16, columns)
-            inside = min(high, present)
-            for c in range(run):
-                for tap in range(taps):
-                    for o in range(low, inside):
-                        value = w[tap, c, base + o]
-                        packed[item, tap, c, o] = value
-                        all_finite &= value - value == 0
-                    for o in range(max(low, inside), high):
-                        packed[item, tap, c, o] = 0
-        finite[item] = all_finite
+
+def _make_pack(itemsize: int) -> Any:
+    tile, length = transpose_tile(itemsize), lanes(itemsize)
+
+    @kernel
+    def pack_panels(
+        start: int, stop: int, w: Array, packed: Array, finite: Array, group_columns: int, panels: int, rows: bool
+    ) -> None:
+        """Write panels ``start <= item < stop`` of `packed` (G * panels, taps, run, columns) from `w` (taps, run, O).
+
+        Columns beyond those of the group are 0. Whether all numbers of a panel are finite goes to `finite`. If
+        `rows`, the taps and then the run lie side by side in memory, as in a kernel OIHW: blocks of L by L numbers
+        are transposed in registers.
+        """
+        taps, run = w.shape[0], w.shape[1]
+        columns = packed.shape[3]
+        scratch = np.empty((length, length), w.dtype)
+        for item in range(start, stop):
+            group, panel = item // panels, item % panels
+            first = panel * columns
+            present = min(columns, group_columns - first)
+            base = group * group_columns + first
+            total = w[0, 0, 0] * 0
+            for low in range(0, columns, length):
+                inside = max(0, min(length, present - low))
+                done = 0
+                if rows and inside == length:
+                    done = taps * run - taps * run % length
+                    distance = taps * run
+                    for k in range(0, done, length):
+                        tile(w[k % taps, k // taps, base + low :].ctypes.data, distance, scratch.ctypes.data, length)
+                        for line in range(length):
+                            c, tap = (k + line) // taps, (k + line) % taps
+                            total += _copy_row(scratch[line], packed[item, tap, c, low : low + length])
+                for k in range(done, taps * run):
+                    c, tap = k // taps, k % taps
+                    for o in range(inside):
+                        value = w[tap, c, base + low + o]
+                        packed[item, tap, c, low + o] = value
+                        total += value * 0
+                    for o in range(inside, length):
+                        packed[item, tap, c, low + o] = 0
+            finite[item] = total == 0
+
+    return pack_panels
+
+
+_PACK = {itemsize: _make_pack(itemsize) for itemsize in (4, 8)}
 
 
 def pack(w: Array, groups: int, shape: Shape) -> tuple[Array, bool]:
@@ -140,8 +179,12 @@ def pack(w: Array, groups: int, shape: Shape) -> tuple[Array, bool]:
     packed = np.empty((groups * panels, taps, run, shape.columns), w.dtype)
     if not w.flags.writeable:
         w = np.array(w)
+    rows = w.strides == (w.itemsize, taps * w.itemsize, taps * run * w.itemsize)
     finite = np.empty(groups * panels, np.bool_)
-    parallel_for(_pack_panels, groups * panels, w, packed, finite, group_columns, panels, nanoseconds=packed.size)
+    parallel_for(
+        _PACK[shape.itemsize], groups * panels, w, packed, finite, group_columns, panels, rows,
+        nanoseconds=packed.size / 2,
+    )  # fmt: skip
     return packed, bool(finite.all())
 
 
@@ -149,8 +192,8 @@ def pack(w: Array, groups: int, shape: Shape) -> tuple[Array, bool]:
 
 
 @functools.cache
-def _make(shape: Shape, depthwise: bool) -> Any:
-    tile = depthwise_tile(shape) if depthwise else product_tile(shape)
+def _make(shape: Shape, size: int) -> Any:
+    tile = grouped_tile(shape, size) if size else product_tile(shape)
     rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
 
     @kernel
@@ -271,7 +314,7 @@ def _make(shape: Shape, depthwise: bool) -> Any:
                     here[t, r] = place[t, r] + offset if place[t, r] != -1 else dump.ctypes.data
             present = min(columns, group_columns - left)
             panel_base = packed_base + panel * taps * run * columns * itemsize
-            channel = left if depthwise else group * group_source
+            channel = left if size > 0 else group * group_source
             begin = start_base + panel * columns * itemsize
             for tap in range(0, taps, slice_taps):
                 slice_end = min(tap + slice_taps, taps)
@@ -314,10 +357,10 @@ def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gat
     if pixels == 0:
         return True
     taps, run, outputs = w.shape
-    depthwise = run == 1 and groups == outputs
-    if depthwise:  # one number for each tap and channel: a row of B, as if all channels were one group
-        groups = 1
-    shape = (depthwise_shape if depthwise else tile_shape)(source.dtype.itemsize, outputs // groups)
+    size = 0
+    if in_vectors(source.itemsize, run, outputs // groups, groups):  # as if all channels were one group
+        size, groups = run, 1
+    shape = (grouped_shape if size else tile_shape)(source.itemsize, outputs // groups)
     packed, finite = pack(w, groups, shape)
     if padded and not finite:
         return False
@@ -329,15 +372,15 @@ def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gat
     row_bytes = shape.columns * shape.itemsize
     slice_run = max(1, min(run, SLICE_BYTES // row_bytes))
     slice_taps = max(1, SLICE_BYTES // (run * row_bytes)) if slice_run == run else 1
-    if depthwise:
-        slice_taps = taps
+    if size:
+        slice_taps, slice_run = taps, run
     tiles = max(1, min(BLOCK_PIXELS // shape.rows, -(-pixels // shape.rows)))
     blocks = -(-pixels // (tiles * shape.rows))
     shifts = [np.array(shift, np.int64) for shift in gather.shifts]
     nothing = np.zeros(max(run, source.shape[4]), source.dtype)
     simple = (gather.positions, gather.step, (0, 0, 0), gather.size, gather.target_step, gather.target_first)
     parallel_for(
-        _make(shape, depthwise), blocks * panels, source, packed, starts, target, nothing,
+        _make(shape, size), blocks * panels, source, packed, starts, target, nothing,
         simple, *shifts, tiles, groups, slice_taps, slice_run,
         nanoseconds=2 * pixels * taps * run * outputs / FLOP_PER_NANOSECOND,
     )  # fmt: skip

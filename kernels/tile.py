@@ -33,7 +33,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = [
-    "Emitter", "Shape", "depthwise_outer_tile", "depthwise_shape", "depthwise_tile", "lanes", "outer_tile",
+    "Emitter", "Shape", "grouped_outer_tile", "grouped_shape", "grouped_tile", "in_vectors", "lanes", "outer_tile",
     "product_tile", "register_count", "tile_shape", "transpose_tile",
 ]  # fmt: skip
 
@@ -107,9 +107,15 @@ def tile_shape(itemsize: int, columns: int) -> Shape:
     return Shape(itemsize, rows[vectors], vectors)
 
 
+def in_vectors(itemsize: int, inputs: int, outputs: int, groups: int) -> bool:
+    """Whether vectors of channels hold whole groups, so that `grouped_tile` and `grouped_outer_tile` serve."""
+    length = lanes(itemsize)
+    return groups > 1 and inputs == outputs <= min(8, length) and length % inputs == 0
+
+
 @functools.cache
-def depthwise_shape(itemsize: int, columns: int) -> Shape:
-    """The shape of a depthwise tile: as `tile_shape`, with rows for the pixels of each tap in registers too."""
+def grouped_shape(itemsize: int, columns: int) -> Shape:
+    """The shape of a tile for small groups: as `tile_shape`, with rows for the pixels of each tap in registers too."""
     rows = {32: 5, 16: 3}[register_count()]
     vectors = min(
         (4, 3, 2, 1) if register_count() == 32 else (2, 1), key=lambda v: -(-columns // (v * lanes(itemsize))) * v
@@ -188,6 +194,14 @@ class Emitter:
     def broadcast(self, pointer: Any) -> Any:
         """The number at `pointer` in all lanes."""
         return self._splat(self.builder.load(pointer), self.vector)
+
+    def spread(self, vector: Any, size: int, which: int) -> Any:
+        """`vector` with number `which` of each group of `size` lanes in all lanes of the group."""
+        if size == 1:
+            return vector
+        lanes_ = [lane - lane % size + which for lane in range(self.length)]
+        indices = ir.Constant(ir.VectorType(_I32, self.length), lanes_)
+        return self.builder.shuffle_vector(vector, ir.Constant(self.vector, ir.Undefined), indices)
 
     def grid(self, make: Any) -> list[list[Any]]:
         return [[make(r, v) for v in range(self.shape.vectors)] for r in range(self.shape.rows)]
@@ -399,18 +413,25 @@ def outer_tile(shape: Shape, masked: bool) -> Any:
 
 
 @functools.cache
-def depthwise_tile(shape: Shape) -> Any:
-    """Make the tile of depthwise forward and input gradient: `product_tile` with a diagonal matrix for each tap.
+def grouped_tile(shape: Shape, size: int) -> Any:
+    """Make the tile of forward and input gradient for small groups: `product_tile` with block-diagonal matrices.
+
+    Parameters
+    ----------
+    shape : Shape
+    size : int
+        ``q``, the number of input and of output channels of each group, which divides L. 1: depthwise.
 
     Returns
     -------
     intrinsic
-        ``tile(table, taps, run, skip, b, start, target, columns)``, as `product_tile`, but ``B[taps, V * L]``, and
-        ``T[r, j] += A[r, tap, skip + j] * B[tap, j]``; `run` is not used.
+        ``tile(table, taps, run, skip, b, start, target, columns)``, as `product_tile`, but ``B[taps * q, V * L]``, and
+        ``T[r, j] += sum over i < q of A[r, tap, skip + j - j % q + i] * B[tap * q + i, j]``; `run` is not used.
 
     Notes
     -----
-    ``2 * R * V * L * taps`` flop, and about as many numbers loaded.
+    ``2 * q * R * V * L * taps`` flop. A vector of channels holds whole groups, so that all that lane j needs is in
+    its own vector: i-th channels come to their group's lanes by a shuffle.
     """
 
     @intrinsic
@@ -422,7 +443,7 @@ def depthwise_tile(shape: Shape) -> Any:
             emit = Emitter(builder, shape)
             rows, vectors = shape.rows, shape.vectors
             integers = _I64.as_pointer()
-            loop, end = (builder.function.append_basic_block(f"depthwise.{name}") for name in ("tap", "end"))
+            loop, end = (builder.function.append_basic_block(f"grouped.{name}") for name in ("tap", "end"))
             masks = emit.masks(columns)
             first_table, first_b = builder.inttoptr(table, integers), emit.pointer(b)
             start_pointer, target_table = emit.pointer(start), builder.inttoptr(target, integers)
@@ -439,17 +460,22 @@ def depthwise_tile(shape: Shape) -> Any:
             row_table.add_incoming(first_table, before)
             b_tap.add_incoming(first_b, before)
             _connect(sums, emit.grid(lambda r, v: first[v]), before)
-            right = [emit.load(b_tap, v * emit.length) for v in range(vectors)]
+            right = [
+                [emit.load(b_tap, i * shape.columns + v * emit.length) for v in range(vectors)] for i in range(size)
+            ]
             new: list[list[Any]] = []
             for r in range(rows):
                 address = builder.load(builder.gep(row_table, [emit.constant(r)]))
                 pixel = builder.gep(emit.pointer(address), [skip])
                 left = [emit.load_masked(pixel, v * emit.length, masks[v]) for v in range(vectors)]
-                new.append([builder.call(emit.fma, [left[v], right[v], sums[r][v]]) for v in range(vectors)])
+                new.append(list(sums[r]))
+                for i in range(size):
+                    for v in range(vectors):
+                        new[r][v] = builder.call(emit.fma, [emit.spread(left[v], size, i), right[i][v], new[r][v]])
             next_tap = builder.add(tap, emit.constant(1))
             tap.add_incoming(next_tap, loop)
             row_table.add_incoming(builder.gep(row_table, [emit.constant(rows)]), loop)
-            b_tap.add_incoming(builder.gep(b_tap, [emit.constant(shape.columns)]), loop)
+            b_tap.add_incoming(builder.gep(b_tap, [emit.constant(size * shape.columns)]), loop)
             _connect(sums, new, loop)
             builder.cbranch(builder.icmp_signed("<", next_tap, taps), loop, end)
 
@@ -466,14 +492,21 @@ def depthwise_tile(shape: Shape) -> Any:
 
 
 @functools.cache
-def depthwise_outer_tile(shape: Shape) -> Any:
-    """Make the tile of the depthwise weight gradient. Rows are taps, steps are pixels.
+def grouped_outer_tile(shape: Shape, size: int) -> Any:
+    """Make the tile of the weight gradient for small groups. Rows are taps, steps are pixels.
+
+    Parameters
+    ----------
+    shape : Shape
+        Rows times `size` is the number of rows of the result.
+    size : int
+        ``q``, as in `grouped_tile`.
 
     Returns
     -------
     intrinsic
         ``tile(table, steps, skip, b, b_stride, target, target_stride, columns)``, all int64:
-        ``T[r, j] += A[step, r][skip + j] * B[step, j]``, added to what `target` holds, where
+        ``T[r * q + i, j] += A[step, r][skip + j - j % q + i] * B[step, j]``, added to what `target` holds, where
 
         - `table`: address of ``int64[steps, R]``, where the pixel of each step and tap lies;
         - `b`: address of row 0 of B; rows are `b_stride` numbers apart;
@@ -490,7 +523,7 @@ def depthwise_outer_tile(shape: Shape) -> Any:
             emit = Emitter(builder, shape)
             rows, vectors = shape.rows, shape.vectors
             integers = _I64.as_pointer()
-            loop, end = (builder.function.append_basic_block(f"depthwise.{name}") for name in ("step", "end"))
+            loop, end = (builder.function.append_basic_block(f"grouped.{name}") for name in ("step", "end"))
             masks = emit.masks(columns)
             zero = ir.Constant(emit.vector, None)
             first_table, first_b = builder.inttoptr(table, integers), emit.pointer(b)
@@ -501,18 +534,25 @@ def depthwise_outer_tile(shape: Shape) -> Any:
             step = builder.phi(_I64)
             row_table = builder.phi(integers)
             b_step = builder.phi(emit.element.as_pointer())
-            sums = emit.phis()
+            sums = [[builder.phi(emit.vector) for _ in range(vectors)] for _ in range(rows * size)]
             step.add_incoming(emit.constant(0), before)
             row_table.add_incoming(first_table, before)
             b_step.add_incoming(first_b, before)
-            _connect(sums, emit.grid(lambda r, v: zero), before)
+            _connect(sums, [[zero] * vectors] * (rows * size), before)
             right = [emit.load_masked(b_step, v * emit.length, masks[v]) for v in range(vectors)]
             new: list[list[Any]] = []
             for r in range(rows):
                 address = builder.load(builder.gep(row_table, [emit.constant(r)]))
                 pixel = builder.gep(emit.pointer(address), [skip])
                 left = [emit.load_masked(pixel, v * emit.length, masks[v]) for v in range(vectors)]
-                new.append([builder.call(emit.fma, [left[v], right[v], sums[r][v]]) for v in range(vectors)])
+                for i in range(size):
+                    old = sums[r * size + i]
+                    new.append(
+                        [
+                            builder.call(emit.fma, [emit.spread(left[v], size, i), right[v], old[v]])
+                            for v in range(vectors)
+                        ]
+                    )
             next_step = builder.add(step, emit.constant(1))
             step.add_incoming(next_step, loop)
             row_table.add_incoming(builder.gep(row_table, [emit.constant(rows)]), loop)
@@ -521,7 +561,7 @@ def depthwise_outer_tile(shape: Shape) -> Any:
             builder.cbranch(builder.icmp_signed("<", next_step, steps), loop, end)
 
             builder.position_at_end(end)
-            for r in range(rows):
+            for r in range(rows * size):
                 row = builder.gep(emit.pointer(target), [builder.mul(target_stride, emit.constant(r))])
                 for v in range(vectors):
                     present = emit.load_masked(row, v * emit.length, masks[v])

@@ -1,4 +1,4 @@
-"""From channels-first to channels-last memory, in blocks that fit into vector registers.
+"""From channels-first to channels-last memory and back, in blocks that fit into vector registers.
 
 Copying element by element reads or writes one number of each cache line at a time. Transposing blocks of L by L
 numbers in registers (`tile.transpose_tile`) reads and writes whole vectors.
@@ -7,6 +7,7 @@ numbers in registers (`tile.transpose_tile`) reads and writes whole vectors.
 from typing import Any
 
 import numpy as np
+from numba.core import config
 from numpy.typing import NDArray
 
 from .arrays import contiguous
@@ -46,14 +47,71 @@ def _make(itemsize: int) -> Any:
                         channels,
                     )
                 done = whole
-            for p in range(first, last):
-                for c in range(done, channels):
+            for c in range(done, channels):
+                for p in range(first, last):
                     target[n, p, c] = source[n, c, p]
 
     return transpose_rows
 
 
 _TRANSPOSE_ROWS = {itemsize: _make(itemsize) for itemsize in (4, 8)}
+
+
+def _make_kernel(itemsize: int) -> Any:
+    tile, length = _TILES[itemsize], lanes(itemsize)
+
+    @kernel
+    def transpose_kernel(start: int, stop: int, source: Array, target: Array) -> None:
+        """Write rows ``start <= item < stop`` of `target` (O, C, taps), L at a time, from `source` (taps, C, O)."""
+        taps, channels, outputs = source.shape
+        blocks = np.empty((taps, length, length), source.dtype)
+        for item in range(start, stop):
+            first = item * length
+            rows = min(length, outputs - first)
+            for low in range(0, channels, length):
+                columns = min(length, channels - low)
+                for tap in range(taps):
+                    if rows == length and columns == length:
+                        tile(source[tap, low:, first:].ctypes.data, outputs, blocks[tap].ctypes.data, length)
+                    else:
+                        for c in range(columns):
+                            for o in range(rows):
+                                blocks[tap, o, c] = source[tap, low + c, first + o]
+                for o in range(rows):
+                    for c in range(columns):
+                        for tap in range(taps):
+                            target[first + o, low + c, tap] = blocks[tap, o, c]
+
+    return transpose_kernel
+
+
+_TRANSPOSE_KERNEL = {itemsize: _make_kernel(itemsize) for itemsize in (4, 8)}
+
+
+def outputs_first(w: Array) -> Array:
+    """Return a kernel (KD, KH, KW, C, O) as a C-contiguous array (O, C, KD, KH, KW).
+
+    Parameters
+    ----------
+    w : ndarray, C-contiguous
+
+    Returns
+    -------
+    ndarray, C-contiguous
+        Fresh.
+    """
+    outputs, channels = w.shape[4], w.shape[3]
+    if w.dtype.kind != "f" or w.itemsize not in _TRANSPOSE_KERNEL or not w.flags.c_contiguous or config.DISABLE_JIT:
+        return np.array(w.transpose(4, 3, 0, 1, 2), order="C")
+    target = np.empty((outputs, channels, *w.shape[:3]), w.dtype)
+    if w.size:
+        taps = w.shape[0] * w.shape[1] * w.shape[2]
+        parallel_for(
+            _TRANSPOSE_KERNEL[w.itemsize], -(-outputs // lanes(w.itemsize)),
+            contiguous(w, w.dtype).reshape(taps, channels, outputs), target.reshape(outputs, channels, taps),
+            nanoseconds=w.size,
+        )  # fmt: skip
+    return target
 
 
 def channels_last(array: Array, dtype: Any) -> Array:
@@ -77,7 +135,13 @@ def channels_last(array: Array, dtype: Any) -> Array:
         return contiguous(array, dtype)
     first = np.moveaxis(array, -1, 1)
     pixels = int(np.prod(first.shape[2:]))
-    if not first.flags.c_contiguous or dtype.itemsize not in _TRANSPOSE_ROWS or dtype.kind != "f" or not array.size:
+    if (
+        config.DISABLE_JIT
+        or not first.flags.c_contiguous
+        or dtype.itemsize not in _TRANSPOSE_ROWS
+        or dtype.kind != "f"
+        or not array.size
+    ):
         return contiguous(array, dtype)
     source = contiguous(first, dtype).reshape(first.shape[0], first.shape[1], pixels)
     target = np.empty((source.shape[0], pixels, source.shape[1]), dtype)

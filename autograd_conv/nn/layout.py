@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import autograd_conv.kernels as kernels
+
 from ..kernels.geometry import AXES
 
 __all__ = ["Layout"]
@@ -101,7 +103,7 @@ class Layout(NamedTuple):
         Kernels are parameters, which lie in row-major order: a copy here, once, saves the optimizer a walk
         through two memory orders for each of its passes.
         """
-        w = w.reshape(w.shape[AXES - self.axes :])
-        if not self.channels_last:
-            w = w.transpose(self.axes + 1, self.axes, *range(self.axes))  # HWIO -> OIHW
-        return np.ascontiguousarray(w)
+        if self.channels_last:
+            return w.reshape(w.shape[AXES - self.axes :])
+        w = kernels.transposition.outputs_first(w)  # HWIO -> OIHW
+        return w.reshape(w.shape[:2] + w.shape[2 + AXES - self.axes :])
