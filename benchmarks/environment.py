@@ -3,6 +3,7 @@
 import datetime
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ def prepare(threads: int) -> None:
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
     os.environ.update(SLEEP_VARIABLES)
+
+
+def threads() -> int:
+    """Return what :func:`prepare` was told; without it, all CPUs."""
+    return int(os.environ.get(THREAD_VARIABLES[0]) or cores())
 
 
 def _cpu() -> str:
@@ -71,8 +77,16 @@ def load() -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
-def describe(threads: int) -> dict[str, Any]:
-    """Return what somebody must know to judge the figures, as values that JSON can hold."""
+def describe(threads: int, others: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what somebody must know to judge the figures, as values that JSON can hold.
+
+    Parameters
+    ----------
+    threads : int
+    others : mapping, optional
+        Distributions that take part, besides `DISTRIBUTIONS` and in the same form.
+    """
+    distributions = DISTRIBUTIONS | dict(others or {})
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cpu": _cpu(),
@@ -81,6 +95,6 @@ def describe(threads: int) -> dict[str, Any]:
         "load": load(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: _version(distribution) for name, distribution in DISTRIBUTIONS.items()},
+        "versions": {name: _version(distribution) for name, distribution in distributions.items()},
         "blas": _blas(),
     }

@@ -7,7 +7,7 @@ median. Who begins changes from turn to turn. The garbage collector is off meanw
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median, quantiles
@@ -111,6 +111,11 @@ def compare(
                 seconds_b = sample(b, calls_b, clock)
                 seconds_a = sample(a, calls_a, clock)
             times.append((seconds_a, seconds_b))
+    return summary(times, calls_a, calls_b)
+
+
+def summary(times: Sequence[tuple[float, float]], calls_a: int = 1, calls_b: int = 1) -> Timing:
+    """Return what the turns `times` say: for each the seconds of A and those of B. There are at least two."""
     ratios = [second / first for first, second in times]
     low, _, high = quantiles(ratios, n=4, method="inclusive")
     return Timing(

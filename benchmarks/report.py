@@ -1,7 +1,8 @@
 """What becomes of the figures: the table, the JSON file, the README.
 
 A report is a dictionary that JSON can hold, so that table, README and picture can be made again of a file, without
-measuring anything.
+measuring anything. Its sections are ``rows`` with ``peers`` (the layers), ``methods`` (a dictionary with the same two
+keys) and ``startup`` (a list of rows); what was not measured is empty.
 """
 
 import json
@@ -14,7 +15,9 @@ from .suite import CONTROL
 
 Report = dict[str, Any]
 
-FORMAT = 1
+FORMAT = 2
+
+SECTIONS = ("rows", "methods", "startup")
 
 BEGIN = "<!-- benchmarks:begin -->"
 END = "<!-- benchmarks:end -->"
@@ -40,6 +43,18 @@ def ratio_text(ratio: float) -> str:
     return f"{float(f'{ratio:.1e}'):,.0f}"
 
 
+def seconds_text(seconds: float) -> str:
+    """Return a time with about two digits.
+
+    Examples
+    --------
+    >>> [seconds_text(s) for s in (3.21e-7, 4.56e-5, 0.0321, 0.456, 12.34)]
+    ['0.32 µs', '46 µs', '32 ms', '460 ms', '12 s']
+    """
+    factor, unit = (1e6, "µs") if seconds < 0.995e-3 else (1e3, "ms") if seconds < 0.995 else (1.0, "s")
+    return f"{ratio_text(seconds * factor)} {unit}"
+
+
 def columns(report: Report) -> list[tuple[str, str]]:
     """Return the (peer, operation) pairs that were measured, peer by peer in the order of the report."""
     operations = list(dict.fromkeys(row["operation"] for row in report["rows"]))
@@ -47,8 +62,8 @@ def columns(report: Report) -> list[tuple[str, str]]:
     return [(peer, operation) for peer in report["peers"] for operation in operations if (peer, operation) in measured]
 
 
-def _cells(report: Report) -> list[list[str]]:
-    """Return the table as text, the heading first."""
+def _cells(report: Report, mean: bool = True) -> list[list[str]]:
+    """Return the table as text, the heading first, and with `mean` the geometric means last."""
     pairs = columns(report)
     ratios = {(row["layer"], row["peer"], row["operation"]): row["ratio"] for row in report["rows"]}
     shapes = {(row["layer"], row["reduced"]): row["shape"] for row in report["rows"]}
@@ -67,6 +82,8 @@ def _cells(report: Report) -> list[list[str]]:
             ratio = ratios.get((layer, peer, operation))
             line.append("" if ratio is None else ratio_text(ratio))
         cells.append([*line, *([shapes.get((layer, True), "")] if reduced else [])])
+    if not mean:
+        return cells
     means = [
         ratio_text(geometric_mean(r["ratio"] for r in report["rows"] if (r["peer"], r["operation"]) == pair))
         for pair in pairs
@@ -76,12 +93,9 @@ def _cells(report: Report) -> list[list[str]]:
 
 
 def caption(report: Report) -> str:
-    """Return the sentences below the table: what was compared, where, and how far to trust it."""
-    machine, subject = report["machine"], report["subject"]["title"]
+    """Return the sentences below the table of the layers: what was compared, and how far to trust it."""
+    subject = report["subject"]["title"]
     control = [row["ratio"] for row in report["rows"] if row["peer"] == CONTROL]
-    warm_up = sum(row["first_call_seconds"] for row in report["rows"])
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    threads = f"{machine['threads']} thread{'' if machine['threads'] == 1 else 's'}"
     lines = [
         f"Each figure says how many times as long the other takes as {subject}: above 1, {subject} is faster. Medians "
         "of ratios of neighbouring measurements in one process, float32, after comparing the results; gradients "
@@ -98,30 +112,77 @@ def caption(report: Report) -> str:
             f"Control, {subject} against itself: median {median(control):.2f}, from {min(control):.2f} "
             f"to {max(control):.2f}."
         )
-    spread = median((row["high"] - row["low"]) / row["ratio"] for row in report["rows"])
-    lines.append(f"The quartiles of a ratio lie, in the median, {100 * spread:.0f} % apart.")
-    lines.append(
-        f"Preparation and first calls, with whatever had to be compiled, took {warm_up:.1f} s; they are in no figure."
-    )
+    return "\n".join(lines)
+
+
+def origin(report: Report) -> str:
+    """Return the last sentences: how far ratios spread; by which command, where and with which versions."""
+    machine = report["machine"]
+    rows = [*report["rows"], *report["methods"].get("rows", [])]
+    lines = []
+    if rows:
+        spread = median((row["high"] - row["low"]) / row["ratio"] for row in rows)
+        warm_up = sum(row["first_call_seconds"] for row in rows)
+        lines.append(f"The quartiles of a ratio between layers lie, in the median, {100 * spread:.0f} % apart.")
+        lines.append(
+            f"Preparation and first calls, with whatever had to be compiled, took {warm_up:.1f} s; they are in no "
+            "figure between layers."
+        )
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    threads = f"{machine['threads']} thread{'' if machine['threads'] == 1 else 's'}"
     lines.append(
         f"{report['command']}, {machine['date']}: {machine['cpu']}, {threads}, Python {machine['python']}, "
-        f"{versions} with {machine['blas']}."
+        f"{versions}; NumPy with {machine['blas']}."
     )
     return "\n".join(lines)
 
 
-def table(report: Report) -> str:
-    """Return the table in Markdown, aligned so that it can be read as it is, and the caption below it."""
-    cells = _cells(report)
-    ends = {0} | {i for i, title in enumerate(cells[0]) if title.startswith("shape")}
+def _aligned(cells: list[list[str]], left: set[int]) -> str:
+    """Return `cells`, the heading first, as a table in Markdown; the columns `left` begin, all others end, together."""
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
 
     def row(line: list[str]) -> str:
-        padded = [text.ljust(w) if i in ends else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths))]
+        padded = [text.ljust(w) if i in left else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths))]
         return f"| {' | '.join(padded)} |"
 
-    rule = [f":{'-' * (w + 1)}" if i in ends else f"{'-' * (w + 1)}:" for i, w in enumerate(widths)]
-    return "\n".join([row(cells[0]), f"|{'|'.join(rule)}|", *map(row, cells[1:]), "", caption(report)])
+    rule = [f":{'-' * (w + 1)}" if i in left else f"{'-' * (w + 1)}:" for i, w in enumerate(widths)]
+    return "\n".join([row(cells[0]), f"|{'|'.join(rule)}|", *map(row, cells[1:])])
+
+
+def _ratios(report: Report, mean: bool = True) -> str:
+    cells = _cells(report, mean)
+    return _aligned(cells, {0} | {i for i, title in enumerate(cells[0]) if title.startswith("shape")})
+
+
+def _methods(methods: Report) -> list[str]:
+    about = "; ".join(f"{peer['title']}: {peer['about']}" for peer in methods["peers"].values())
+    return [
+        'The formulations of a convolution, `method=`, as ratios to `method="auto"`: above 1, "auto" is faster. '
+        f"{about}.",
+        _ratios(methods, mean=False),
+    ]
+
+
+def _startup(rows: list[dict[str, Any]]) -> list[str]:
+    cells = [["start-up and recording", "time", "compared with", "time", "ratio"]]
+    for row in rows:
+        seconds, against = seconds_text(row["seconds"]), seconds_text(row["against_seconds"])
+        cells.append([row["what"], seconds, row["against"], against, ratio_text(row["ratio"])])
+    return [
+        "What comes before the work and besides it, as ratios of the first time to the second: the smaller, the "
+        "better.",
+        _aligned(cells, {0, 2}),
+    ]
+
+
+def table(report: Report) -> str:
+    """Return the tables in Markdown, aligned so that they can be read as they are, with the sentences about them."""
+    parts = [_ratios(report), caption(report)] if report["rows"] else []
+    if report["methods"]:
+        parts += _methods(report["methods"])
+    if report["startup"]:
+        parts += _startup(report["startup"])
+    return "\n\n".join([*parts, origin(report)])
 
 
 # ---------------------------------------------------------------- JSON
@@ -146,7 +207,7 @@ def read_json(path: Path) -> Report:
         raise BenchmarkError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise BenchmarkError(f"{path} is not JSON: {error}") from error
-    if not isinstance(report, dict) or report.get("format") != FORMAT or not report.get("rows"):
+    if not isinstance(report, dict) or report.get("format") != FORMAT or not any(map(report.get, SECTIONS)):
         raise BenchmarkError(f"{path} is not a report of format {FORMAT} of this benchmark")
     return report
 

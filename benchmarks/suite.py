@@ -1,9 +1,11 @@
 """What is measured in a run, and the run.
 
 The subject is compared with each peer, on every operation of every layer; and with itself, prepared a second time:
-that control shows how far a ratio of the run may be from 1 by chance.
+that control shows how far a ratio of the run may be from 1 by chance. The formulations of a convolution (``method=``)
+are compared with the one that is used when none is asked for, on a few small layers.
 """
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -11,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .contenders import Array, Case, Contender, make_case
+from .contenders import METHODS, Array, Case, Contender, make_case
 from .errors import WrongResultError
 from .measure import compare
 from .progress import Progress
-from .shapes import Layer
+from .shapes import Convolution, Layer
 
 CONTROL = "control"
 
@@ -57,6 +59,16 @@ def plan(layers: Sequence[Layer], peers: Sequence[Contender], quick: bool = Fals
         control = layer.reduced(QUICK_WORK) if quick else layer
         comparisons.append(Comparison(control, layer.operations[0], None, quick))
     return comparisons
+
+
+def plan_formulations(layers: Sequence[tuple[Convolution, Sequence[str]]], quick: bool = False) -> list[Comparison]:
+    """Return what to measure of the formulations: for each layer the operations of those that are named with it."""
+    return [
+        Comparison(layer.reduced(QUICK_WORK) if quick else layer, operation, METHODS[method], quick)
+        for layer, methods in layers
+        for operation in layer.operations
+        for method in methods
+    ]
 
 
 def largest_error(result: Array, expected: Array, what: str) -> float:
@@ -122,12 +134,18 @@ def run(
     """Measure everything, one after the other; arrays are made once for neighbours with the same layer."""
     rows: list[dict[str, Any]] = []
     cases: dict[Layer, Case] = {}
-    for comparison in comparisons:
-        progress.begin(f"{comparison.layer.name} {comparison.operation}, {comparison.peer_name}")
-        if comparison.layer not in cases:
-            if all(comparison.layer.name != layer.name for layer in cases):
-                cases.clear()
-            cases[comparison.layer] = make_case(comparison.layer)
-        rows.append(measure(comparison, cases[comparison.layer], subject, seconds, rounds))
-        progress.step()
+    try:
+        for comparison in comparisons:
+            progress.begin(f"{comparison.layer.name} {comparison.operation}, {comparison.peer_name}")
+            if comparison.layer not in cases:
+                if all(comparison.layer.name != layer.name for layer in cases):
+                    cases.clear()
+                cases[comparison.layer] = make_case(comparison.layer)
+            rows.append(measure(comparison, cases[comparison.layer], subject, seconds, rounds))
+            # Garbage is collected before each measurement. With large libraries loaded that takes a quarter of a
+            # second; what is there now need not be looked through again.
+            gc.freeze()
+            progress.step()
+    finally:
+        gc.unfreeze()
     return rows

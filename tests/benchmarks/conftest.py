@@ -53,7 +53,7 @@ def make_report() -> Callable[..., dict]:
             row("pool", "forward", "numpy", 8.0, False),
         ]  # fmt: skip
         return {
-            "format": 1,
+            "format": 2,
             "command": "python -m benchmarks",
             "whole": whole,
             "seconds": 1.5,
@@ -66,6 +66,16 @@ def make_report() -> Callable[..., dict]:
                 "numpy": {"title": "NumPy", "about": "im2col"}, "loops": {"title": "Loops", "about": "plain loops"},
             },
             "rows": rows,
+            "methods": {
+                "peers": {"folded": {"title": "Folded", "about": "matrix products"}},
+                "rows": [row("twist", "forward", "folded", 3.0, False), row("twist", "gx", "folded", 4.0, False)],
+            },
+            "startup": [
+                {
+                    "what": "to wake up", "seconds": 0.25, "against": "to blink", "against_seconds": 2e-5,
+                    "ratio": 12500.0, "low": 12000.0, "high": 13000.0, "runs": 9,
+                },
+            ],
         } | changes  # fmt: skip
 
     return make

@@ -36,16 +36,41 @@ def check_quick_run(tmp_path, layer, *arguments):
     return report
 
 
-def test_quick_run_of_a_convolution_writes_what_it_is_told_to(tmp_path):
+def test_quick_run_of_a_convolution_writes_what_it_is_told_to(tmp_path, bench):
     report = check_quick_run(tmp_path, "digits-first")
     assert report["subject"]["name"] == "autograd_conv"
-    assert {(row["operation"], row["peer"]) for row in report["rows"]} == {
-        ("forward", "numpy"), ("gx", "numpy"), ("gw", "numpy"),
-        ("forward", "loops"), ("gx", "loops"), ("gw", "loops"), ("forward", "control"),
-    }  # fmt: skip
-    assert all(row["ratio"] > 0 and row["low"] <= row["ratio"] <= row["high"] for row in report["rows"])
-    assert all(row["reduced"] and row["error"] < 1e-4 for row in report["rows"])
+    peers = bench("contenders").default_peers()
+    operations = ("forward", "gx", "gw")
+    expected = {(operation, peer) for operation in operations for peer in peers} | {("forward", "control")}
+    assert {(row["operation"], row["peer"]) for row in report["rows"]} == expected
+    of_methods = report["methods"]["rows"]
+    assert {(row["operation"], row["peer"]) for row in of_methods} == {
+        (operation, method) for operation in operations for method in ("direct", "im2col", "padpad")
+    }
+    rows = [*report["rows"], *of_methods]
+    assert all(row["ratio"] > 0 and row["low"] <= row["ratio"] <= row["high"] for row in rows)
+    assert all(row["reduced"] and row["error"] < 1e-4 for row in rows)
+    assert ("PyTorch" in report["machine"]["versions"]) == ("torch" in peers)
+    assert report["startup"] == []
     assert not report["whole"]
+
+
+def test_start_up_alone(tmp_path):
+    path = tmp_path / "a.json"
+    done = run("--quick", "--section", "startup", "--json", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert not report["rows"]
+    assert not report["methods"]
+    assert [row["what"].split(",")[0] for row in report["startup"]] == [
+        "import autograd_conv", "first gradient of a small network",
+        "one recorded operation on three elements", "one recorded operation on three elements",
+    ]  # fmt: skip
+    assert all(row["seconds"] > 0 and row["against_seconds"] > 0 and row["ratio"] > 0 for row in report["startup"])
+    assert report["command"] == "python -m benchmarks --quick --section startup"
+    done = run("--from", path, "--png", tmp_path / "a.png")
+    assert done.returncode == 1
+    assert "draws the section 'layers'" in done.stderr
 
 
 def test_quick_run_of_kernels_and_pooling_with_one_thread(tmp_path):
@@ -63,7 +88,7 @@ def test_quick_run_of_kernels_and_pooling_with_one_thread(tmp_path):
 def test_list_names_layers_and_contenders():
     done = run("--list")
     assert done.returncode == 0
-    for name in ("digits-first", "64,1,8×8 → 16, 3×3 p1", "loops", "numpy"):
+    for name in ("digits-first", "64,1,8×8 → 16, 3×3 p1", "loops", "numpy", "torch", "kronecker", "tiny-3x3"):
         assert name in done.stdout
 
 
@@ -73,6 +98,9 @@ def test_list_names_layers_and_contenders():
         (["--quick", "--only", "nothing-like-it"], "no layer is called 'nothing-like-it'"),
         (["--quick", "--against", "nobody"], "there is no contender 'nobody'"),
         (["--quick", "--readme"], "that of a whole run"),
+        (["--section", "layers", "--readme"], "that of a whole run"),
+        (["--quick", "--section", "methods", "--only", "max-2x2"], "there is nothing to measure"),
+        (["--quick", "--section", "startup", "--png", "x.png"], "draws the section 'layers'"),
         (["--quick", "--json", "no-such-directory/x.json"], "there is no directory no-such-directory"),
         (["--quick", "--png", "tests"], "cannot write tests: it is a directory"),
         (["--from", "no-such-file.json"], "cannot read no-such-file.json"),
@@ -88,7 +116,9 @@ def test_errors_are_one_line_and_come_before_any_measurement(arguments, message)
     assert message in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--seconds", "0"], ["--threads", "-1"], ["--threads", "x"], ["--faster"]])
+@pytest.mark.parametrize(
+    "arguments", [["--seconds", "0"], ["--threads", "-1"], ["--threads", "x"], ["--faster"], ["--section", "x"]]
+)
 def test_what_cannot_be_parsed_is_reported_by_argparse(arguments):
     done = run(*arguments)
     assert done.returncode == 2

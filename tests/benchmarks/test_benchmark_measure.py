@@ -2,6 +2,7 @@
 
 import gc
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -68,29 +69,45 @@ def test_reduced_layers_are_small_and_of_the_same_kind(bench):
         for work in (suite.REDUCED_WORK, suite.QUICK_WORK):
             small = layer.reduced(work)
             assert small.work <= min(2 * work, layer.work)
-            same = ("name", "kernel", "stride", "padding")
+            assert type(small) is type(layer)
+            same = (
+                ("name", "out")
+                if isinstance(layer, shapes.AdaptivePooling)
+                else ("name", "kernel", "stride", "padding")
+            )
             assert [getattr(small, name) for name in same] == [getattr(layer, name) for name in same]
             assert small.batch == 1
             assert all(extent > 0 for extent in (*small.x_shape, *small.y_shape))
             assert layer.operations == small.operations
-        if isinstance(layer, shapes.Convolution):
+        if isinstance(layer, (shapes.Convolution, shapes.Transposed)):
             assert (small.groups > 1) == (layer.groups > 1)
             assert (small.groups == small.channels) == (layer.groups == layer.channels)
 
 
 def test_names_of_layers_differ(bench):
-    names = [layer.name for layer in bench("shapes").LAYERS]
-    assert len(set(names)) == len(names)
+    shapes = bench("shapes")
+    for layers in (shapes.LAYERS, [layer for layer, _ in shapes.FORMULATIONS]):
+        names = [layer.name for layer in layers]
+        assert len(set(names)) == len(names)
+
+
+def test_what_has_the_name_of_a_layer_has_its_shape(bench):
+    shapes = bench("shapes")
+    known = {layer.name: layer for layer in shapes.LAYERS}
+    for layer, _ in shapes.FORMULATIONS:
+        assert known.get(layer.name, layer) == layer
 
 
 def test_layers_are_selected_by_parts_of_names_and_by_patterns(bench):
     shapes = bench("shapes")
 
     def names(*patterns):
-        return [layer.name for layer in shapes.select(patterns)]
+        return [layer.name for layer in shapes.select(patterns)[0]]
 
     assert names() == [layer.name for layer in shapes.LAYERS]
     assert names("digits") == ["digits-first"]
+    assert names("tiny") == []
+    assert [layer.name for layer, _ in shapes.select(["tiny"])[1]] == ["tiny-3x3"]
     assert names("avg*", "digits") == ["digits-first", "avg-2x2", "avg-3x3-stride2"]
     with pytest.raises(bench("errors").BenchmarkError, match="no layer is called 'xyz'"):
         names("digits", "xyz")
@@ -99,7 +116,7 @@ def test_layers_are_selected_by_parts_of_names_and_by_patterns(bench):
 def test_slow_peers_get_reduced_layers_and_every_layer_its_control(bench):
     shapes, suite, contenders = bench("shapes"), bench("suite"), bench("contenders")
     peers = [contenders.CONTENDERS[name] for name in contenders.PEERS]
-    (layer,) = shapes.select(["lenet-5x5"])
+    (layer,), _ = shapes.select(["lenet-5x5"])
     plan = suite.plan([layer], peers)
     seen = [(item.operation, item.peer_name, item.reduced, item.layer == layer) for item in plan]
     assert seen == [
@@ -154,22 +171,67 @@ def test_shapes_must_agree(bench):
         bench("suite").largest_error(np.zeros(2, np.float32), np.zeros(2), "here")
 
 
-@pytest.mark.parametrize("name", ["kernels", "loops"])
-def test_contenders_agree_with_numpy(bench, name):
-    shapes, suite, contenders = bench("shapes"), bench("suite"), bench("contenders")
-    ours, numpy = contenders.find(name), contenders.find("numpy")
-    layers = [
+def test_formulations_are_compared_with_the_default(bench):
+    shapes, suite = bench("shapes"), bench("suite")
+    plan = suite.plan_formulations(shapes.FORMULATIONS)
+    tiny = {(item.operation, item.peer_name) for item in plan if item.layer.name == "tiny-3x3"}
+    methods = ("direct", "im2col", "padpad", "kronecker")
+    assert tiny == {(operation, method) for operation in ("forward", "gx", "gw") for method in methods}
+    assert not any(item.reduced for item in plan)
+    assert all(item.reduced for item in suite.plan_formulations(shapes.FORMULATIONS, quick=True))
+
+
+def small_layers(shapes):
+    return [
         shapes.Convolution("conv", 2, 4, (5, 6), 6, (3, 2), (2, 1), (1, 0), 2),
+        shapes.Convolution("conv1d", 2, 4, (9,), 6, (3,), (2,), (1,), 2),
+        shapes.Convolution("conv3d", 2, 2, (4, 5, 3), 4, (3, 2, 1), (1, 2, 1), (1, 0, 1)),
+        shapes.Transposed("transposed", 2, 4, (3, 4), 6, (4, 3), (2, 1), (1, 0), 2),
+        shapes.Transposed("transposed1d", 2, 3, (4,), 2, (3,), (2,), (1,)),
         shapes.Pooling("max", "max", 2, 2, (5, 6), (3, 3), (2, 2), (1, 1)),
         shapes.Pooling("avg", "avg", 2, 2, (5, 6), (2, 2), (2, 2)),
+        shapes.AdaptivePooling("adaptive-max", "max", 2, 3, (5, 7), (3, 4)),
+        shapes.AdaptivePooling("adaptive-avg", "avg", 2, 3, (5, 7), (3, 4)),
+        shapes.AdaptivePooling("global-max", "max", 2, 3, (5, 7), (1, 1)),
+        shapes.AdaptivePooling("global-avg", "avg", 2, 3, (5,), (1,)),
     ]
-    for layer in layers:
+
+
+@pytest.mark.parametrize("name", ["autograd_conv", "kernels", "loops", "torch"])
+def test_contenders_agree_with_numpy(bench, name):
+    shapes, suite, contenders = bench("shapes"), bench("suite"), bench("contenders")
+    if contenders.CONTENDERS[name].missing() is not None:
+        pytest.skip(f"{name} is not installed")
+    ours, numpy = contenders.find(name), contenders.find("numpy")
+    for layer in small_layers(shapes):
         case = contenders.make_case(layer)
         for operation in layer.operations:
             results = [c.array(c.prepare(case, operation)(), case, operation) for c in (ours, numpy)]
             assert suite.largest_error(*results, layer.name) < 1e-5
         with pytest.raises(bench("errors").BenchmarkError, match="cannot do 'backwards'"):
             ours.prepare(case, "backwards")
+
+
+def test_an_optional_peer_is_one_only_where_it_can_be_imported(bench, monkeypatch):
+    contenders = bench("contenders")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert contenders.default_peers() == ["numpy", "loops"]
+    with pytest.raises(bench("errors").BenchmarkError, match="torch cannot be measured: it cannot be imported"):
+        contenders.find("torch")
+    assert "PyTorch" not in bench("environment").describe(1)["versions"]
+
+
+def test_the_chain_of_operations_is_differentiated_right(bench):
+    startup = bench("startup")
+    x, step = np.array([0.5, -0.25, 0.125]), 1e-6
+    numeric = (startup.chain(x + step, np.tanh) - startup.chain(x - step, np.tanh)) / (2 * step)
+    np.testing.assert_allclose(startup.chain_gradient(x), numeric, rtol=1e-6)
+    assert all(row["ratio"] > 0 for row in startup.recording(0.001, 2))
+
+
+def test_an_interpreter_that_fails_is_one_line(bench):
+    with pytest.raises(bench("errors").BenchmarkError, match=r"^a fresh interpreter failed: ValueError: no$"):
+        bench("startup")._python(["-c", "raise ValueError('no')"])
 
 
 def test_progress_shows_itself_only_on_a_terminal(bench):

@@ -20,11 +20,26 @@ def test_table_holds_the_ratios_the_shapes_and_the_means(bench, make_report):
     for part in (
         "Ours is faster",
         "Control, Ours against itself: median 1.01",
-        "1.2 s",
+        "1.8 s",
         "Abacus, 2 threads",
         "NumPy 2.9",
     ):
         assert part in below
+
+
+def test_formulations_and_start_up_have_tables_of_their_own(bench, make_report):
+    report = bench("report")
+    text = report.table(make_report())
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    assert ["layer", "shape", "Folded: forward", "Folded: gx"] in lines
+    assert ["twist", "shape of twist", "3.0", "4.0"] in lines
+    assert ["to wake up", "250 ms", "to blink", "20 µs", "12,000"] in lines
+    assert text.endswith("NumPy with someblas 1.0.")
+    part = report.table(make_report(rows=[], methods={}))
+    assert part.count("| layer") == 0
+    assert "to wake up" in part
+    assert "Control" not in part
+    assert report.table(make_report(methods={}, startup=[])).count("\n|:") == 1
 
 
 def test_a_run_of_reduced_layers_says_that_it_proves_nothing(bench, make_report):
@@ -76,7 +91,7 @@ def test_json_is_read_as_it_was_written(bench, make_report, tmp_path):
     assert report.read_json(path) == make_report()
 
 
-@pytest.mark.parametrize("text", [None, "{", "[]", '{"format": 0, "rows": [1]}', '{"format": 1, "rows": []}'])
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"format": 0, "rows": [1]}', '{"format": 2, "rows": []}'])
 def test_other_files_are_no_reports(bench, tmp_path, text):
     path = tmp_path / "figures.json"
     if text is not None:
