@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from . import padpad as padpad
     from . import places as places
     from . import pooling as pooling
+    from . import rectifier as rectifier
     from . import regions as regions
     from . import resampling as resampling
     from . import sampling as sampling
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "geometry", "threads", "arrays", "naive", "jit", "correlation", "formulations", "winograd",
-    "transposition", "im2col", "padpad", "kronecker", "pooling", "regions", "places", "columns", "order",
+    "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places", "columns", "order",
     "tables", "resampling", "sampling",
 ]  # fmt: skip
 

@@ -25,6 +25,7 @@ from .arrays import compute_dtype, contiguous
 from .geometry import AXES, Window, check_windows_see
 from .jit import kernel
 from .threads import parallel_for
+from .transposition import channels_last
 
 Array = NDArray[Any]
 
@@ -163,7 +164,7 @@ def max_pool(x: Array, window: Window, ties: str = "row") -> tuple[Array, Array]
     y, offset = np.empty(shape, inner), np.empty(shape, offset_dtype(window))
     if y.size:
         parallel_for(
-            _max_pool_rows, shape[0] * shape[1] * shape[2], contiguous(x, inner), y, offset, window,
+            _max_pool_rows, shape[0] * shape[1] * shape[2], channels_last(x, inner), y, offset, window,
             _tap_table(window, ties),
             nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
         )  # fmt: skip
@@ -253,7 +254,7 @@ def max_pool_route(gy: Array, offset: Array, window: Window) -> Array:
     gx = np.empty((gy.shape[0], *window.size, gy.shape[4]), inner)
     if gx.size:
         parallel_for(
-            _route_rows, gx.shape[0] * gx.shape[1] * gx.shape[2], contiguous(gy, inner),
+            _route_rows, gx.shape[0] * gx.shape[1] * gx.shape[2], channels_last(gy, inner),
             contiguous(offset, offset.dtype), gx, window, True,
             nanoseconds=(gy.size * window.taps + gx.size) / ELEMENTS_PER_NANOSECOND,
         )  # fmt: skip
@@ -330,7 +331,7 @@ def max_pool_gather(x: Array, offset: Array, window: Window) -> Array:
     y = np.empty(offset.shape, inner)
     if y.size:
         parallel_for(
-            _gather_rows, y.shape[0] * y.shape[1] * y.shape[2], contiguous(x, inner),
+            _gather_rows, y.shape[0] * y.shape[1] * y.shape[2], channels_last(x, inner),
             contiguous(offset, offset.dtype), y, window,
             nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
         )  # fmt: skip
@@ -495,7 +496,7 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = True, divisor_o
     y = np.empty((x.shape[0], *window.out, x.shape[4]), inner)
     if y.size:
         parallel_for(
-            _avg_pool_rows, y.shape[0] * y.shape[1] * y.shape[2], contiguous(x, inner), divisor, y, window,
+            _avg_pool_rows, y.shape[0] * y.shape[1] * y.shape[2], channels_last(x, inner), divisor, y, window,
             nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
         )  # fmt: skip
     return y.astype(x.dtype.newbyteorder("="), copy=False)

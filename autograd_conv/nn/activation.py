@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+import autograd_conv.kernels as kernels
+
 from ..ops.elementwise import tanh as tanh
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor, wrap
@@ -48,14 +50,25 @@ def _real(function: str, input: ArrayLike) -> Any:
 # --- rectifiers --------------------------------------------------------------------------------------------
 
 
+# Elements from which on a compiled loop on all cores is worth loading the compiler for.
+_LARGE = 1 << 16
+
+
 @primitive(name="relu")
 def _relu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0)
+    return kernels.rectifier.rectify(x) if x.size >= _LARGE else np.maximum(x, 0)
+
+
+@primitive(name="relu_gate")
+def _relu_gate(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """`g` where the output `y` of `relu` is not 0, elsewhere 0."""
+    return kernels.rectifier.gate(g, y) if g.size >= _LARGE else gate(g, np.not_equal(y, 0))
 
 
 # The output is what the next layer saves anyway, so keeping it is free. It is never negative: "not 0" is
-# "positive or NaN", and a NaN lets the cotangent through.
-_relu.defvjp(x=lambda g, ans: gate(g, np.not_equal(ans, 0)))
+# "positive or NaN", and a NaN lets the cotangent through. How the gate depends on it has no derivative.
+_relu.defvjp(x=lambda g, ans: _relu_gate(g, ans))
+_relu_gate.defvjp(g=lambda g, y: _relu_gate(g, y), y=lambda g: None)
 
 
 def relu(input: ArrayLike) -> Tensor:
@@ -73,7 +86,7 @@ def relu(input: ArrayLike) -> Tensor:
 
     Notes
     -----
-    Saves the output, which the following layer mostly saves as well. One pass forward, two backward.
+    Saves the output, which the following layer mostly saves as well. One pass forward, one backward.
 
     Examples
     --------

@@ -214,3 +214,20 @@ def test_dropout_at_the_ends():
             nn.dropout(x, p)
     with pytest.raises(TypeError, match="dropout: argument 'input' has dtype int64"):
         nn.dropout([1, 2])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 3, 1, 2), (3, 2, 1, 0)])
+def test_large_rectifiers_agree_with_numpy_in_every_memory_order(dtype, order, rng):
+    x = rng.standard_normal((8, 20, 30, 16)).astype(dtype)
+    x[0, 0, 0, :5] = [0.0, -0.0, np.nan, np.inf, -np.inf]
+    x = x.transpose(order)
+    g = rng.standard_normal(x.shape).astype(dtype)
+    g.ravel(order="K")[::7] = np.inf
+    for cotangent in (g, np.asfortranarray(g)):
+        t = ac.tensor(x, requires_grad=True)
+        y = nn.relu(t)
+        np.testing.assert_array_equal(y.data, np.maximum(x, 0))
+        y.backward(cotangent)
+        np.testing.assert_array_equal(t.grad, np.where(x <= 0, 0, g))
+        assert t.grad.dtype == dtype

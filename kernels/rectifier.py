@@ -1,0 +1,103 @@
+"""The rectifier and its gradient, in one pass over memory each, on all cores.
+
+Elements are taken in the order in which they lie in memory, so that a result has the memory order of its argument.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import contiguous
+from .jit import kernel
+from .order import memory_order
+from .threads import parallel_for
+
+Array = NDArray[Any]
+
+# Elements of an item of work: some microseconds.
+BLOCK = 16384
+
+BYTES_PER_NANOSECOND = 10.0
+
+
+@kernel
+def _rectify(start: int, stop: int, x: Array, y: Array, block: int) -> None:
+    """Compute blocks ``start <= item < stop`` of `y`: max(x, 0), and NaN where `x` is."""
+    zero = y.dtype.type(0)
+    # Slices, counted from 0: an index that the compiler cannot prove not to be negative costs a branch.
+    source, target = x[start * block : stop * block], y[start * block : stop * block]
+    for i in range(source.size):
+        value = source[i]
+        target[i] = zero if value <= zero else value
+
+
+@kernel
+def _gate(start: int, stop: int, g: Array, y: Array, gx: Array, block: int) -> None:
+    """Compute blocks ``start <= item < stop`` of `gx`: `g` where `y` is not 0, else 0."""
+    zero = gx.dtype.type(0)
+    first, last = start * block, stop * block
+    source, output, target = g[first:last], y[first:last], gx[first:last]
+    for i in range(source.size):
+        # Both are read in any case, so that the loop becomes vector code without branches.
+        value, positive = source[i], output[i]
+        target[i] = zero if positive == zero else value
+
+
+def _lines(*arrays: Array) -> tuple[Array, ...] | None:
+    """The arrays as one line each, element for element in the same order; None if they do not lie so in memory."""
+    order = memory_order(arrays[0])
+    turned = [array.transpose(order) for array in arrays]
+    if not all(array.flags.c_contiguous for array in turned):
+        return None
+    return tuple([array.reshape(-1) for array in turned])
+
+
+def _run(loop: Any, *arrays: Array) -> Array | None:
+    lines = _lines(*arrays)
+    dtype = arrays[0].dtype
+    if lines is None or dtype.kind != "f" or dtype.itemsize not in (4, 8) or any(a.dtype != dtype for a in arrays):
+        return None
+    result = np.empty_like(arrays[0])
+    (target,) = _lines(result) or (None,)
+    if target is None or result.strides != arrays[0].strides:
+        return None
+    parallel_for(
+        loop, -(-target.size // BLOCK), *[contiguous(line, dtype) for line in lines], target, BLOCK,
+        nanoseconds=(len(arrays) + 1) * target.nbytes / BYTES_PER_NANOSECOND,
+    )  # fmt: skip
+    return result
+
+
+def rectify(x: Array) -> Array:
+    """Return max(x, 0); NaN stays NaN.
+
+    Parameters
+    ----------
+    x : ndarray
+        Of any shape, strides and real dtype.
+
+    Returns
+    -------
+    ndarray
+        Fresh, in the memory order of `x`.
+    """
+    result = _run(_rectify, x)
+    return np.maximum(x, 0) if result is None else result
+
+
+def gate(g: Array, y: Array) -> Array:
+    """Return `g` where `y` is not 0, elsewhere 0: the gradient of :func:`rectify`, whose result is `y`.
+
+    Parameters
+    ----------
+    g, y : ndarray, same shape
+        Of any strides and real dtypes.
+
+    Returns
+    -------
+    ndarray, dtype of `g`
+        Fresh, in the memory order of `g`. Exactly 0 where `y` is, also next to infinity and NaN.
+    """
+    result = _run(_gate, g, y)
+    return np.where(y == 0, g.dtype.type(0), g) if result is None else result
