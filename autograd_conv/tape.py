@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from .errors import AutodiffError
 from .memory import next_number
@@ -28,9 +28,18 @@ from .memory import next_number
 if TYPE_CHECKING:
     import numpy as np
 
-    from .primitive import Primitive
-
 __all__ = ["Leaf", "Node", "Output", "Record", "Tape", "enable_grad", "is_grad_enabled", "no_grad", "sweep"]
+
+
+class Differentiable(Protocol):
+    """What the tape needs to know of a primitive."""
+
+    name: str
+    multiple: bool
+
+    def pull_back(
+        self, record: Record, g: Any, needed: set[int] | None, create_graph: bool
+    ) -> list[tuple[Any, Any]]: ...
 
 
 class Leaf:
@@ -62,7 +71,7 @@ class Record:
     ----------
     number : int
         Position in the order of creation: a record's parents have smaller numbers than itself.
-    primitive : Primitive
+    primitive : Differentiable
         What was applied.
     settings : dict
         Its keyword arguments.
@@ -93,7 +102,7 @@ class Record:
 
     def __init__(
         self,
-        primitive: Primitive,
+        primitive: Differentiable,
         settings: dict[str, Any],
         plan: Any,
         parents: tuple[Node | None, ...],

@@ -495,6 +495,15 @@ class Tensor:
     def cumsum(self, axis: Any = None) -> Tensor:
         return lookup(np.cumsum)(self, axis=axis)
 
+    def cumprod(self, axis: Any = None) -> Tensor:
+        return lookup(np.cumprod)(self, axis=axis)
+
+    def argsort(self, axis: Any = -1) -> Tensor:
+        return lookup(np.argsort)(self, axis=axis)
+
+    def nonzero(self) -> tuple[Any, ...]:
+        return lookup(np.nonzero)(self)
+
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
         return lookup(np.clip)(self, min, max)
 
@@ -534,6 +543,15 @@ class Tensor:
 
     def take(self, indices: Any, axis: int | None = None) -> Tensor:
         return lookup(np.take)(self, indices, axis=axis)
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
+        return lookup(np.repeat)(self, repeats, axis=axis)
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        return lookup(np.diagonal)(self, offset, axis1, axis2)
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        return lookup(np.trace)(self, offset, axis1, axis2)
 
 
 ArrayLike: TypeAlias = Tensor | np.ndarray | float | int | complex | bool | np.generic | Sequence[Any]

@@ -12,10 +12,17 @@ a second that a program which never convolves should not pay.
 | ``naive`` | the textbook loops: reference and benchmark |
 | ``jit`` | the ``kernel`` decorator: Numba's compilation with a cache that cannot fail |
 | ``correlation`` | correlation, its input gradient, its weight gradient |
+| ``products``, ``outer`` | ... in register tiles: sums of matrix products, and of outer products |
+| ``loops`` | ... in plain loops, where tiles do not serve |
+| ``emitter``, ``tile`` | vectors of this machine, and the register tiles |
+| ``transposition`` | from channels first to channels last and back, in blocks of registers |
+| ``workspace`` | scratch memory that is used again |
 | ``formulations`` | the ways to compute these three, by name |
+| ``winograd`` | ... for 3x3 kernels, with a quarter of the multiplications |
 | ``im2col`` | ... as one matrix product for each group (sources 000, 002, 003) |
 | ``padpad`` | ... with gradients that are correlations with stride 1 (source 001) |
 | ``kronecker`` | ... with explicit vec and Kronecker matrices (source 002) |
+| ``rectifier`` | max(x, 0) and its gradient |
 | ``pooling`` | maximum and average pooling and their gradients |
 | ``regions`` | pools over regions given by tables: adaptive, global, fractional |
 | ``places`` | routing by flat indices: gradients of these pools, unpooling |

@@ -17,21 +17,23 @@ from typing import Any, NamedTuple
 Axes = tuple[int, int, int]
 
 AXES = 3  # the number of spatial axes of every window
+LIMIT = 2**63  # what kernels count with
 
 
 def _integer(value: Any, function: str, argument: str, shown: Any) -> int:
-    """Return `value` as an int, or raise TypeError; `shown` is the whole argument, for the message."""
-    if type(value) is int:
+    """Return `value` as an int, or raise TypeError or ValueError; `shown` is the whole argument, for the message."""
+    if type(value) is int and -LIMIT <= value < LIMIT:
         return value
-    if not isinstance(value, bool):
-        try:
-            return operator.index(value)
-        except TypeError:
-            pass
-    raise TypeError(
-        f"{function}: {argument} must be made of integers, got {value!r}"
-        + (f" in {shown!r}" if shown is not value else "")
-    )
+    whole = f" in {shown!r}" if shown is not value else ""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{function}: {argument} must be made of integers, got {value!r}{whole}")
+    if not -LIMIT <= number < LIMIT:
+        raise ValueError(f"{function}: {argument} must fit into 64 bits, got {value!r}{whole}")
+    return number
 
 
 def _is_sequence(value: Any) -> bool:

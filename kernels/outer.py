@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .emitter import Shape, in_vectors, lanes, register_count, tile_shape
 from .geometry import Window
 from .jit import kernel
 from .products import FLOP_PER_NANOSECOND, MERGE_BELOW_BYTES, has_padding, pad_width
 from .threads import parallel_for
-from .tile import Shape, grouped_outer_tile, in_vectors, lanes, outer_tile, register_count, tile_shape
+from .tile import grouped_outer_tile, outer_tile
 
 Array = NDArray[Any]
 

@@ -31,19 +31,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .emitter import Shape, grouped_shape, in_vectors, lanes, tile_shape
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
 from .threads import parallel_for
-from .tile import (
-    Shape,
-    grouped_shape,
-    grouped_tile,
-    in_vectors,
-    lanes,
-    product_tile,
-    tile_shape,
-    transpose_tile,
-)
+from .tile import grouped_tile, product_tile, transpose_tile
 
 Array = NDArray[Any]
 

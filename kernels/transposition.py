@@ -11,9 +11,10 @@ from numba.core import config
 from numpy.typing import NDArray
 
 from .arrays import contiguous
+from .emitter import lanes
 from .jit import kernel
 from .threads import parallel_for
-from .tile import lanes, transpose_tile
+from .tile import transpose_tile
 
 Array = NDArray[Any]
 

@@ -31,12 +31,13 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from . import correlation
+from .emitter import Emitter, Shape, lanes, tile_shape
 from .formulations import correlate_operands, input_gradient_operands
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
 from .products import FLOP_PER_NANOSECOND, pack
 from .threads import get_num_threads, parallel_for
-from .tile import Emitter, Shape, lanes, product_tile, tile_shape
+from .tile import product_tile
 from .transposition import channels_last
 from .workspace import scratch
 

@@ -11,10 +11,10 @@ import numpy as np
 
 import autograd_conv.kernels as kernels
 
-from ..ops.elementwise import tanh as tanh
+from ..ops import elementwise
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor, wrap
-from .operands import apply, check_floating, check_numeric, normalize_axis, operand
+from .operands import apply, check_flags, check_floating, check_numeric, normalize_axis, number, operand
 
 __all__ = [
     "dropout", "elu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh",
@@ -42,7 +42,7 @@ gate.defvjp(x=lambda g, mask: gate(g, mask))
 
 def _real(function: str, input: ArrayLike) -> Any:
     """The operand, with integers as float64, as NumPy's functions take them."""
-    x = operand(input)
+    x = operand(function, "input", input)
     check_numeric(function, input=x)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
@@ -94,7 +94,7 @@ def relu(input: ArrayLike) -> Tensor:
     >>> nn.relu([-1.0, 0, 2]).data
     array([0., 0., 2.])
     """
-    x = operand(input)
+    x = operand("relu", "input", input)
     check_numeric("relu", input=x)
     result: Tensor = apply(_relu, x)
     return result
@@ -134,9 +134,9 @@ def leaky_relu(input: ArrayLike, negative_slope: float = 0.01) -> Tensor:
     -----
     Saves one byte for each element: whether it is positive.
     """
-    x = operand(input)
+    x = operand("leaky_relu", "input", input)
     check_floating("leaky_relu", input=x)
-    result: Tensor = apply(_leaky_relu, x, negative_slope=float(negative_slope))
+    result: Tensor = apply(_leaky_relu, x, negative_slope=number("leaky_relu", "negative_slope", negative_slope))
     return result
 
 
@@ -172,9 +172,9 @@ def elu(input: ArrayLike, alpha: float = 1.0) -> Tensor:
     TypeError
         If `input` is not floating-point.
     """
-    x = operand(input)
+    x = operand("elu", "input", input)
     check_floating("elu", input=x)
-    result: Tensor = apply(_elu, x, alpha=float(alpha))
+    result: Tensor = apply(_elu, x, alpha=number("elu", "alpha", alpha))
     return result
 
 
@@ -225,6 +225,28 @@ def sigmoid(input: ArrayLike) -> Tensor:
     array([0. , 0.5, 1. ])
     """
     result: Tensor = apply(logistic, _real("sigmoid", input))
+    return result
+
+
+def tanh(input: ArrayLike) -> Tensor:
+    """Hyperbolic tangent, element by element: `autograd_conv.tanh` under PyTorch's name of the parameter.
+
+    Parameters
+    ----------
+    input : array_like
+        Of any shape.
+
+    Returns
+    -------
+    Tensor, same shape
+
+    Examples
+    --------
+    >>> from autograd_conv import nn
+    >>> nn.tanh([-1000.0, 0.0, 1000.0]).data
+    array([-1.,  0.,  1.])
+    """
+    result: Tensor = elementwise.tanh(operand("tanh", "input", input))
     return result
 
 
@@ -286,9 +308,10 @@ def softplus(input: ArrayLike, beta: float = 1.0, threshold: float = 20.0) -> Te
     ValueError
         If `beta` is 0.
     """
+    beta, threshold = number("softplus", "beta", beta), number("softplus", "threshold", threshold)
     if beta == 0:
         raise ValueError("softplus: argument 'beta' is 0; it must not be")
-    result: Tensor = apply(_softplus, _real("softplus", input), beta=float(beta), threshold=float(threshold))
+    result: Tensor = apply(_softplus, _real("softplus", input), beta=beta, threshold=threshold)
     return result
 
 
@@ -435,9 +458,9 @@ def dropout(
     >>> nn.dropout([1.0, 2, 3, 4, 5, 6], 0.5, rng=1).data
     array([0., 4., 6., 8., 0., 0.])
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: argument 'p' is {p!r}; it must lie between 0 and 1")
-    x = operand(input)
+    check_flags("dropout", training=training)
+    p = number("dropout", "p", p, 0.0, 1.0)
+    x = operand("dropout", "input", input)
     check_floating("dropout", input=x)
     if not training or p == 0:
         return as_tensor(x).reshape(x.shape)

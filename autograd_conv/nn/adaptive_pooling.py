@@ -15,7 +15,7 @@ from ..kernels.geometry import per_axis
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor
 from .layout import Layout
-from .operands import apply, check_floating, check_numeric, operand
+from .operands import apply, check_flags, check_floating, check_numeric, operand
 from .places import region_maximum, volume
 from .pooling import pool_layout
 
@@ -76,7 +76,7 @@ _adaptive_average_input_gradient.defvjp(
 
 
 def _average(function: str, axes: int, input: ArrayLike, output_size: Any, layout: str) -> Tensor:
-    x = operand(input)
+    x = operand(function, "input", input)
     check_floating(function, input=x)
     parsed = pool_layout(function, axes, x.shape, layout)
     out = _output_size(function, parsed.spatial(x.shape), output_size)
@@ -188,7 +188,8 @@ _adaptive_max, _adaptive_max_and_indices = region_maximum("adaptive_max_pool", _
 
 
 def _maximum(function: str, axes: int, input: ArrayLike, output_size: Any, return_indices: bool, layout: str) -> Any:
-    x = operand(input)
+    check_flags(function, return_indices=return_indices)
+    x = operand(function, "input", input)
     check_numeric(function, input=x)
     parsed = pool_layout(function, axes, x.shape, layout)
     out = _output_size(function, parsed.spatial(x.shape), output_size)

@@ -128,7 +128,7 @@ def unfold(
            [2., 8., 5., 3., 2., 0.],
            [8., 5., 1., 2., 0., 3.]])
     """
-    x = operand(input)
+    x = operand("unfold", "input", input)
     check_numeric("unfold", input=x)
     parsed = _layout("unfold", layout)
     parsed.check_rank("unfold", "input", x.shape)
@@ -189,7 +189,7 @@ def fold(
             [2., 4., 2.],
             [1., 2., 1.]]])
     """
-    cols = operand(input)
+    cols = operand("fold", "input", input)
     check_numeric("fold", input=cols)
     parsed = _layout("fold", layout)
     order = "L, taps * C" if parsed.channels_last else "C * taps, L"

@@ -170,7 +170,8 @@ def _convolve(
     layout: str,
     method: str,
 ) -> Tensor:
-    x, w, b = operand(input), operand(weight), None if bias is None else operand(bias)
+    x, w = operand(function, "input", input), operand(function, "weight", weight)
+    b = None if bias is None else operand(function, "bias", bias)
     parsed = Layout.of(function, axes, layout)
     check_numeric(function, input=x, weight=w, bias=b)
     groups = count(function, "groups", groups)
@@ -280,7 +281,8 @@ def conv2d(
     ValueError
         If ranks or channel counts do not fit together, a setting is out of range, the kernel is larger than the
         padded input, or `method` cannot be honoured: matrices of more than
-        ``kernels.kronecker.MAX_ELEMENTS`` elements for ``"kronecker"``, other kernels than 3x3 with stride 1, or groups, for ``"winograd"``.
+        ``kernels.kronecker.MAX_ELEMENTS`` elements for ``"kronecker"``; other kernels
+        than 3x3 with stride 1, or groups, for ``"winograd"``.
 
     Notes
     -----

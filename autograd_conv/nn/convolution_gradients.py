@@ -73,7 +73,7 @@ def _input(
     grad_output: ArrayLike,
     *settings: Any,
 ) -> Tensor:
-    w, gy = operand(weight), operand(grad_output)
+    w, gy = operand(function, "weight", weight), operand(function, "grad_output", grad_output)
     check_numeric(function, weight=w, grad_output=gy)
     setup = _setup(function, axes, _shape(function, "input_size", input_size), w.shape, gy, *settings)
     result: Tensor = apply(input_gradient, gy, w, None, setup=setup)
@@ -88,7 +88,7 @@ def _weight(
     grad_output: ArrayLike,
     *settings: Any,
 ) -> Tensor:
-    x, gy = operand(input), operand(grad_output)
+    x, gy = operand(function, "input", input), operand(function, "grad_output", grad_output)
     check_numeric(function, input=x, grad_output=gy)
     setup = _setup(function, axes, x.shape, _shape(function, "weight_size", weight_size), gy, *settings)
     result: Tensor = apply(weight_gradient, x, gy, setup=setup)

@@ -11,7 +11,7 @@ import autograd_conv.kernels as kernels
 from ..kernels.geometry import AXES, Axes, per_axis
 from ..tensor import ArrayLike, raw
 from .layout import Layout
-from .operands import apply, check_numeric, operand
+from .operands import apply, check_flags, check_numeric, operand
 from .places import region_maximum, volume
 from .pooling import pool_layout
 
@@ -97,7 +97,7 @@ def _samples(
         source = np.random.default_rng(rng)
         samples: np.ndarray = source.random(shape, np.float32) if single else source.random(shape)
     else:
-        samples = np.asarray(raw(given))
+        samples = np.asarray(raw(operand(function, "_random_samples", given)))
         if samples.dtype.kind not in "fiu":
             raise TypeError(f"{function}: argument '_random_samples' has dtype {samples.dtype}; it must be real")
         if samples.shape != shape:
@@ -130,7 +130,8 @@ def _fractional(
     rng: np.random.Generator | int | None,
     layout: str,
 ) -> Any:
-    x = operand(input)
+    check_flags(function, return_indices=return_indices)
+    x = operand(function, "input", input)
     check_numeric(function, input=x)
     parsed = pool_layout(function, axes, x.shape, layout)
     kernel = per_axis(kernel_size, axes, function, "kernel size", minimum=1)

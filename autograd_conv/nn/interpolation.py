@@ -9,7 +9,7 @@ from typing import Any
 from ..kernels.geometry import per_axis
 from ..kernels.tables import AxisMap, antialias_map, area_map, cubic_map, linear_map, nearest_map
 from ..tensor import ArrayLike, Tensor
-from .operands import apply, check_choice, check_floating, check_numeric, operand
+from .operands import apply, check_choice, check_flags, check_floating, check_numeric, operand
 from .rank import channel_axis
 from .resampling import resample
 
@@ -156,7 +156,11 @@ def interpolate(
     >>> nn.interpolate(row, size=5, mode="linear", align_corners=True).data
     array([[[0., 1., 2., 3., 4.]]])
     """
-    x = operand(input)
+    check_flags("interpolate", antialias=antialias)
+    for argument, flag in (("align_corners", align_corners), ("recompute_scale_factor", recompute_scale_factor)):
+        if flag is not None:
+            check_flags("interpolate", **{argument: flag})
+    x = operand("interpolate", "input", input)
     channel = channel_axis("interpolate", layout, x.shape)
     spatial = [axis for axis in range(1, x.ndim) if axis != channel]
     _check_mode(mode, len(spatial), x.shape, align_corners, antialias)

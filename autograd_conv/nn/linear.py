@@ -64,7 +64,8 @@ def linear(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -
     >>> nn.linear([1.0, 2], [[1.0, 1], [0, 1], [1, 0]], [0.5, 0, 0]).data
     array([3.5, 2. , 1. ])
     """
-    x, w, b = operand(input), operand(weight), None if bias is None else operand(bias)
+    x, w = operand("linear", "input", input), operand("linear", "weight", weight)
+    b = None if bias is None else operand("linear", "bias", bias)
     check_numeric("linear", input=x, weight=w, bias=b)
     if x.ndim < 1:
         raise ValueError("linear: argument 'input' has no axes (shape ()); it must have at least 1")
@@ -112,7 +113,7 @@ def flatten(input: ArrayLike, start_axis: int = 1, end_axis: int = -1) -> Tensor
     >>> nn.flatten(np.zeros((2, 3, 4, 5))).shape
     (2, 60)
     """
-    x = as_tensor(input)
+    x = as_tensor(operand("flatten", "input", input))
     start = normalize_axis("flatten", "start_axis", start_axis, x.ndim)
     end = normalize_axis("flatten", "end_axis", end_axis, x.ndim)
     if start > end:

@@ -9,7 +9,7 @@ import numpy as np
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw, wrap
 from .activation import gate, log_softmax_along, log_sum_exp, logistic, shifted, softmax_along, softplus_of
-from .operands import apply, check_choice, check_floating, operand
+from .operands import apply, check_choice, check_floating, check_numeric, check_real, integer, number, operand
 
 __all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "mse_loss", "nll_loss"]
 
@@ -26,11 +26,13 @@ def _reduce(losses: Any, reduction: str) -> Any:
     return total / losses.size if losses.size else total + np.nan
 
 
-def _beside(x: Any, value: ArrayLike) -> Any:
+def _beside(function: str, argument: str, x: Any, value: ArrayLike) -> Any:
     """An operand that stands beside `x`: a Python number takes the dtype of `x`, as in NumPy."""
     if isinstance(value, (bool, int, float)) and x.dtype.kind == "f":
         return np.asarray(value, x.dtype)
-    return operand(value)
+    beside = operand(function, argument, value)
+    check_real(function, **{argument: beside})
+    return beside
 
 
 def _check_same_shape(function: str, x: Any, target: Any) -> None:
@@ -110,7 +112,8 @@ def _class_axis(function: str, x: Any) -> int:
 def _class_weight(function: str, weight: ArrayLike | None, x: Any) -> np.ndarray | None:
     if weight is None:
         return None
-    array = np.asarray(raw(weight))
+    array = np.asarray(raw(operand(function, "weight", weight)))
+    check_numeric(function, weight=array)
     classes = x.shape[_class_axis(function, x)]
     if array.shape != (classes,):
         raise ValueError(
@@ -226,11 +229,11 @@ def cross_entropy(
     array([6.93147181e-01, 1.00000000e+03])
     """
     function = "cross_entropy"
-    x, t = operand(input), operand(target)
+    x, t = operand(function, "input", input), operand(function, "target", target)
     check_floating(function, input=x)
     check_choice(function, "reduction", reduction, _REDUCTIONS)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{function}: argument 'label_smoothing' is {label_smoothing!r}; it must lie between 0 and 1")
+    label_smoothing = number(function, "label_smoothing", label_smoothing, 0.0, 1.0)
+    ignore_index = integer(function, "ignore_index", ignore_index)
     class_weight = _class_weight(function, weight, x)
     axis = _class_axis(function, x)
     if t.dtype.kind == "f":
@@ -317,11 +320,12 @@ def nll_loss(
     Linear in `input`, so that nothing but the indices is saved.
     """
     function = "nll_loss"
-    x, t = operand(input), operand(target)
+    x, t = operand(function, "input", input), operand(function, "target", target)
     check_floating(function, input=x)
     check_choice(function, "reduction", reduction, _REDUCTIONS)
     if t.dtype.kind not in "iu":
         raise TypeError(f"{function}: argument 'target' has dtype {t.dtype}; it must be integer (indices of classes)")
+    ignore_index = integer(function, "ignore_index", ignore_index)
     classes = _Classes(function, x, raw(t), _class_weight(function, weight, x), ignore_index)
     result: Tensor = _weighted_mean(apply(_nll, x, classes=classes), classes.divisor(), reduction)
     return result
@@ -357,8 +361,9 @@ def mse_loss(input: ArrayLike, target: ArrayLike, reduction: str = "mean") -> Te
     """
     function = "mse_loss"
     check_choice(function, "reduction", reduction, _REDUCTIONS)
-    x = operand(input)
-    t = _beside(x, target)
+    x = operand(function, "input", input)
+    check_real(function, input=x)
+    t = _beside(function, "target", x, target)
     _check_same_shape(function, x, t)
     difference = np.subtract(x, t)
     if not isinstance(difference, Tensor):
@@ -453,15 +458,15 @@ def binary_cross_entropy_with_logits(
     """
     function = "binary_cross_entropy_with_logits"
     check_choice(function, "reduction", reduction, _REDUCTIONS)
-    x = operand(input)
+    x = operand(function, "input", input)
     check_floating(function, input=x)
-    y = _beside(x, target)
+    y = _beside(function, "target", x, target)
     _check_same_shape(function, x, y)
     if y.dtype.kind != "f":
         y = y.astype(x.dtype)
     factors = []
     for argument, factor in (("weight", weight), ("pos_weight", pos_weight)):
-        array = None if factor is None else _beside(x, factor)
+        array = None if factor is None else _beside(function, argument, x, factor)
         if array is not None and _broadcast(array.shape, x.shape) != x.shape:
             raise ValueError(
                 f"{function}: argument {argument!r} has shape {array.shape}, but argument 'input' has shape {x.shape}; "

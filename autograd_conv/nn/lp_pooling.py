@@ -11,7 +11,7 @@ from ..kernels.geometry import per_axis
 from ..ops.elementwise import absolute, negative, square, where
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor, raw
-from .operands import check_floating, operand
+from .operands import check_flags, check_floating, operand
 from .pooling import _average, _maximum
 
 __all__ = ["lp_pool1d", "lp_pool2d", "lp_pool3d"]
@@ -52,7 +52,8 @@ def _lp_pool(
     ceil_mode: bool,
     layout: str,
 ) -> Tensor:
-    x = operand(input)
+    check_flags(function, ceil_mode=ceil_mode)
+    x = operand(function, "input", input)
     check_floating(function, input=x)
     if isinstance(norm_type, bool) or not isinstance(norm_type, (int, float, np.integer, np.floating)):
         raise TypeError(f"{function}: argument 'norm_type' is {norm_type!r}; it must be a number")

@@ -14,7 +14,7 @@ import numpy as np
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw, wrap
 from .channels import along, channel_sum
-from .operands import apply, check_floating, normalize_axis, operand
+from .operands import apply, check_flags, check_floating, normalize_axis, number, operand
 
 __all__ = ["batch_norm"]
 
@@ -156,14 +156,19 @@ def batch_norm(
            [ 1.]])
     """
     function = "batch_norm"
-    x = operand(input)
+    check_flags(function, training=training)
+    momentum = number(function, "momentum", momentum)
+    eps = number(function, "eps", eps, 0.0)
+    x = operand(function, "input", input)
     check_floating(function, input=x)
     if x.ndim < 2:
         raise ValueError(f"{function}: argument 'input' has {x.ndim} axes (shape {x.shape}); it must have at least 2")
     axis = normalize_axis(function, "axis", axis, x.ndim)
     channels = x.shape[axis]
     vectors = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
-    operands = {argument: None if value is None else operand(value) for argument, value in vectors.items()}
+    operands = {
+        argument: None if value is None else operand(function, argument, value) for argument, value in vectors.items()
+    }
     check_floating(function, **operands)
     for argument, value in operands.items():
         if value is not None and value.shape != (channels,):

@@ -12,7 +12,7 @@ from ..ops.conversion import asarray
 from ..ops.padding import pad as pad_array
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor
-from .operands import check_choice
+from .operands import check_choice, number, operand
 
 __all__ = ["pad"]
 
@@ -54,6 +54,8 @@ _collect.defvjp(g=lambda g_x, widths, mode: _extend(g_x, widths=widths, mode=mod
 def _widths(pad: Any, ndim: int) -> Widths:
     """One pair (before, after) for each axis, the first one first."""
     try:
+        if isinstance(pad, (str, bytes, dict)):
+            raise TypeError
         flat = [operator.index(width) for width in pad]
     except TypeError:
         raise TypeError(f"pad: argument 'pad' is {pad!r}; it must be a sequence of integers") from None
@@ -141,7 +143,9 @@ def pad(input: ArrayLike, pad: Any, mode: str = "constant", value: float = 0.0) 
            [5, 6],
            [0, 0]])
     """
-    x = asarray(input)
+    x = asarray(operand("pad", "input", input))
+    if not isinstance(value, complex) or x.dtype.kind != "c":
+        number("pad", "value", value)
     check_choice("pad", "mode", mode, ("constant", *_COPYING))
     widths = _widths(pad, x.ndim)
     for axis, (n, (before, after)) in enumerate(zip(x.shape, widths)):

@@ -17,7 +17,7 @@ from ..kernels.geometry import Window, check_pool_padding
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor
 from .layout import Layout
-from .operands import apply, check_choice, check_floating, check_numeric, operand
+from .operands import apply, check_choice, check_flags, check_floating, check_numeric, operand
 
 __all__ = ["avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d"]
 
@@ -118,7 +118,8 @@ def _maximum(
     ties: str,
     layout: str,
 ) -> Any:
-    x = operand(input)
+    check_flags(function, ceil_mode=ceil_mode, return_indices=return_indices)
+    x = operand(function, "input", input)
     check_numeric(function, input=x)
     check_choice(function, "ties", ties, ("row", "column"))
     setup = _parse(function, axes, x, kernel_size, stride, padding, dilation, ceil_mode, layout)
@@ -319,7 +320,8 @@ def _average(
     divisor_override: int | None,
     layout: str,
 ) -> Tensor:
-    x = operand(input)
+    check_flags(function, ceil_mode=ceil_mode, count_include_pad=count_include_pad)
+    x = operand(function, "input", input)
     check_floating(function, input=x)
     if divisor_override is not None:
         if isinstance(divisor_override, bool) or not isinstance(divisor_override, (int, np.integer)):

@@ -9,7 +9,7 @@ import numpy as np
 from ..kernels.tables import window_map
 from ..ops.conversion import asarray, astype
 from ..tensor import ArrayLike, Tensor
-from .operands import check_floating, count
+from .operands import check_floating, count, number, operand
 from .rank import channel_axis
 from .resampling import resample
 
@@ -62,9 +62,13 @@ def local_response_norm(
     >>> nn.local_response_norm([[[1.0], [2.0], [3.0]]], 3, alpha=3.0, beta=1.0).data.ravel()
     array([0.16666667, 0.13333333, 0.21428571])
     """
-    x = asarray(input)
+    x = asarray(operand("local_response_norm", "input", input))
     check_floating("local_response_norm", input=x)
     n = count("local_response_norm", "size", size)
+    alpha, beta, k = (
+        number("local_response_norm", argument, value)
+        for argument, value in (("alpha", alpha), ("beta", beta), ("k", k))
+    )
     axis = channel_axis("local_response_norm", layout, x.shape)
     dtype = x.dtype
     if dtype == np.float16:

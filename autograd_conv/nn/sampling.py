@@ -29,7 +29,7 @@ from ..ops.shape import reshape, swapaxes
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor
 from .layout import Layout
-from .operands import check_choice, check_floating
+from .operands import check_choice, check_flags, check_floating, operand
 
 __all__ = ["affine_grid", "grid_sample"]
 
@@ -246,7 +246,10 @@ def grid_sample(
     >>> nn.grid_sample(image, [[[[0.0, 0.0], [-1.0, -1.0], [1.0, 0.0]]]], align_corners=True).data
     array([[[[2.5, 1. , 3. ]]]])
     """
-    x, points = asarray(input), asarray(grid)
+    if align_corners is not None:  # as PyTorch has it by default: False
+        check_flags("grid_sample", align_corners=align_corners)
+    x = asarray(operand("grid_sample", "input", input))
+    points = asarray(operand("grid_sample", "grid", grid))
     check_floating("grid_sample", input=x, grid=points)
     check_choice("grid_sample", "mode", mode, tuple(_INTERPOLATION))
     check_choice("grid_sample", "padding_mode", padding_mode, ("zeros", "border", "reflection"))
@@ -317,7 +320,9 @@ def affine_grid(theta: ArrayLike, size: Any, align_corners: bool = False, *, lay
     array([[[[-0.5,  0. ],
              [ 0.5,  0. ]]]])
     """
-    matrix = asarray(theta)
+    if align_corners is not None:  # as PyTorch has it by default: False
+        check_flags("affine_grid", align_corners=align_corners)
+    matrix = asarray(operand("affine_grid", "theta", theta))
     check_floating("affine_grid", theta=matrix)
     shape = tuple(size) if hasattr(size, "__len__") else (size,)
     if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in shape):

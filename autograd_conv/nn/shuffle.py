@@ -8,7 +8,7 @@ from ..ops.conversion import asarray
 from ..ops.shape import reshape, transpose
 from ..tensor import ArrayLike, Tensor
 from .layout import Layout
-from .operands import count
+from .operands import count, operand
 from .rank import channel_axis
 
 __all__ = ["channel_shuffle", "pixel_shuffle", "pixel_unshuffle"]
@@ -68,7 +68,7 @@ def pixel_shuffle(input: ArrayLike, upscale_factor: int, *, layout: str = "NCHW"
     array([[[1., 3., 2., 4.],
             [5., 7., 6., 8.]]])
     """
-    x = asarray(input)
+    x = asarray(operand("pixel_shuffle", "input", input))
     r = count("pixel_shuffle", "upscale_factor", upscale_factor)
     lead, channels, height, width, last = _parse("pixel_shuffle", x, layout)
     if channels % (r * r):
@@ -114,7 +114,7 @@ def pixel_unshuffle(input: ArrayLike, downscale_factor: int, *, layout: str = "N
            [[5., 6.]],
            [[7., 8.]]])
     """
-    x = asarray(input)
+    x = asarray(operand("pixel_unshuffle", "input", input))
     r = count("pixel_unshuffle", "downscale_factor", downscale_factor)
     lead, c, height, width, last = _parse("pixel_unshuffle", x, layout)
     if height % r or width % r:
@@ -160,7 +160,7 @@ def channel_shuffle(input: ArrayLike, groups: int, *, layout: Any = "NCHW") -> T
     >>> nn.channel_shuffle([[[1.0], [2], [3], [4], [5], [6]]], 2).data.ravel()
     array([1., 4., 2., 5., 3., 6.])
     """
-    x = asarray(input)
+    x = asarray(operand("channel_shuffle", "input", input))
     groups = count("channel_shuffle", "groups", groups)
     axis = channel_axis("channel_shuffle", layout, x.shape)
     channels = x.shape[axis]

@@ -65,7 +65,8 @@ def _transpose(
     layout: str,
     method: str,
 ) -> Tensor:
-    x, w, b = operand(input), operand(weight), None if bias is None else operand(bias)
+    x, w = operand(function, "input", input), operand(function, "weight", weight)
+    b = None if bias is None else operand(function, "bias", bias)
     parsed = Layout.of(function, axes, layout)
     check_numeric(function, input=x, weight=w, bias=b)
     groups = count(function, "groups", groups)

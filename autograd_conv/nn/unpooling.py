@@ -74,7 +74,7 @@ def _unpool(
     output_size: Any,
     layout: str,
 ) -> Tensor:
-    x, where = operand(input), operand(indices)
+    x, where = operand(function, "input", input), operand(function, "indices", indices)
     check_numeric(function, input=x)
     if where.dtype.kind not in "iu":
         raise TypeError(f"{function}: argument 'indices' has dtype {where.dtype}; it must be made of integers")
