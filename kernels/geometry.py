@@ -37,10 +37,11 @@ def _integer(value: Any, function: str, argument: str, shown: Any) -> int:
 
 
 def _is_sequence(value: Any) -> bool:
-    """Return whether `value` holds entries to look at: not so strings, and arrays without axes."""
+    """Return whether `value` holds entries in an order: not so strings, sets, and arrays without axes."""
     if isinstance(value, (list, tuple)):
         return True
-    return hasattr(value, "__len__") and not isinstance(value, (str, bytes)) and getattr(value, "ndim", 1) > 0
+    unordered = (str, bytes, dict, set, frozenset)
+    return hasattr(value, "__len__") and not isinstance(value, unordered) and getattr(value, "ndim", 1) > 0
 
 
 def per_axis(value: Any, n: int, function: str, argument: str, minimum: int | None = None) -> tuple[int, ...]:

@@ -334,7 +334,7 @@ def nll_loss(
 # --- regression --------------------------------------------------------------------------------------------
 
 
-def mse_loss(input: ArrayLike, target: ArrayLike, reduction: str = "mean") -> Tensor:
+def mse_loss(input: ArrayLike, target: ArrayLike, reduction: str = "mean", weight: ArrayLike | None = None) -> Tensor:
     """Squared difference of `input` and `target`.
 
     Parameters
@@ -342,6 +342,9 @@ def mse_loss(input: ArrayLike, target: ArrayLike, reduction: str = "mean") -> Te
     input, target : array_like
         Of equal shapes (no broadcasting, which would hide a forgotten axis), or `target` a number.
     reduction : {"mean", "sum", "none"}
+        The mean is weighted: divided by the sum of the weights.
+    weight : array_like, optional
+        Multiplies the squares; of the shape of `input`.
 
     Returns
     -------
@@ -350,6 +353,8 @@ def mse_loss(input: ArrayLike, target: ArrayLike, reduction: str = "mean") -> Te
 
     Raises
     ------
+    TypeError
+        If an argument is complex.
     ValueError
         If the shapes differ, or `reduction` is unknown.
 
@@ -368,8 +373,18 @@ def mse_loss(input: ArrayLike, target: ArrayLike, reduction: str = "mean") -> Te
     difference = np.subtract(x, t)
     if not isinstance(difference, Tensor):
         difference = wrap(np.asarray(difference))
-    result: Tensor = _reduce(np.square(difference), reduction)
-    return result
+    squares = np.square(difference)
+    if weight is None:
+        plain: Tensor = _reduce(squares, reduction)
+        return plain
+    w = _beside(function, "weight", x, weight)
+    if w.shape != x.shape:
+        raise ValueError(
+            f"{function}: argument 'weight' has shape {w.shape}, but argument 'input' has shape {x.shape}; "
+            "they must be equal"
+        )
+    total: Tensor = _reduce(squares * w, "none" if reduction == "none" else "sum")
+    return total / np.sum(w) if reduction == "mean" else total
 
 
 # --- classes that do not exclude each other ------------------------------------------------------------------

@@ -85,7 +85,7 @@ def _check_copies(axis: int, n: int, before: int, after: int, mode: str) -> None
         )
 
 
-def pad(input: ArrayLike, pad: Any, mode: str = "constant", value: float = 0.0) -> Tensor:
+def pad(input: ArrayLike, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
     """Extend an array, or crop it.
 
     Parameters
@@ -98,8 +98,8 @@ def pad(input: ArrayLike, pad: Any, mode: str = "constant", value: float = 0.0) 
     mode : {"constant", "reflect", "replicate", "circular", "symmetric"}
         What new elements are: `value`; the mirror image, without or with the edge itself ("reflect", "symmetric");
         the edge; or the elements from the other end.
-    value : float
-        For mode "constant" only.
+    value : float, optional
+        For mode "constant" only; by default 0.
 
     Returns
     -------
@@ -144,6 +144,7 @@ def pad(input: ArrayLike, pad: Any, mode: str = "constant", value: float = 0.0) 
            [0, 0]])
     """
     x = asarray(operand("pad", "input", input))
+    value = 0.0 if value is None else value
     if not isinstance(value, complex) or x.dtype.kind != "c":
         number("pad", "value", value)
     check_choice("pad", "mode", mode, ("constant", *_COPYING))

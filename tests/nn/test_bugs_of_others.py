@@ -1,8 +1,8 @@
 """Bugs that other libraries shipped, each as a test.
 
-What fits better beside its function stands there, under the same kind of name: pytorch#68868, #50042, #19912 and #63314 in
-`test_convolution_relatives.py`, #197888 and #80204 in `test_unpooling.py`, #67239, chainer#7911 and NNlib.jl#86 in
-`test_region_pooling.py` (chainer#7911 also in `test_lp_pooling.py`); here for the functions that are not there.
+What fits better beside its function stands there, under the same kind of name: pytorch#68868, #50042, #19912 and
+#63314 in `test_convolution_relatives.py`, #197888 and #80204 in `test_unpooling.py`, #67239, chainer#7911 and
+NNlib.jl#86 in `test_region_pooling.py` (chainer#7911 also in `test_lp_pooling.py`); here for the other functions.
 """
 
 from __future__ import annotations
@@ -212,32 +212,31 @@ def test_jax_13800_groups_need_no_more_memory_than_their_own():
     assert peak < w.data.nbytes * channels / 2  # an ungrouped kernel would be `channels` times as large
 
 
-def test_mygrad_one_rule_for_the_size_of_the_output():
-    """The rule was written six times, three of them wrong: 5 elements and 3 taps gave 5 outputs, and width 4 with 2 taps
-    and dilation 3 was refused, which gives 1."""
-    assert nn.conv1d(np.ones((1, 1, 5)), np.ones((1, 1, 3))).shape == (1, 1, 3)
-    assert nn.conv1d(np.ones((1, 1, 4)), np.ones((1, 1, 2)), dilation=3).shape == (1, 1, 1)
-    assert nn.max_pool1d(np.ones((1, 1, 4)), 2, dilation=3).shape == (1, 1, 1)
-    for size, kernel, stride, padding, dilation in itertools.product((1, 4, 5, 8), (1, 2, 3), (1, 2, 3), (0, 1), (1, 3)):
-        out = windows(size, kernel, stride, padding, dilation)
-        x, w = np.ones((1, 1, 1, size)), np.ones((1, 1, 1, kernel))
-        setting = {"stride": (1, stride), "dilation": (1, dilation)}
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 4, 5, 8])
+def test_mygrad_one_rule_for_the_size_of_the_output(size, kernel):
+    """The rule was written six times, three of them wrong.
+
+    5 elements and 3 taps gave 5 outputs; 4 elements and 2 taps with dilation 3 were refused, which gives 1.
+    """
+    x, w = np.ones((1, 1, size)), np.ones((1, 1, kernel))
+    for stride, padding, dilation in itertools.product((1, 2, 3), (0, 1), (1, 3)):
         calls = [
-            lambda s=setting: nn.conv2d(x, w, padding=(0, padding), **s).shape[-1],
-            lambda s=setting: nn.unfold(x, (1, kernel), padding=(0, padding), **s).shape[-1],
+            (nn.conv1d, (x, w, None, stride, padding, dilation)),
+            (nn.unfold, (x[:, :, None], (1, kernel), (1, dilation), (0, padding), (1, stride))),
         ]
-        if 2 * padding <= dilation * (kernel - 1) + 1:
-            calls.append(lambda s=setting: nn.max_pool2d(x, (1, kernel), padding=(0, padding), **s).shape[-1])
+        if not padding:
+            calls.append((nn.max_pool1d, (x, kernel, stride, 0, dilation)))
         if dilation == 1 and 2 * padding <= kernel:
-            calls.append(lambda: nn.avg_pool2d(x, (1, kernel), (1, stride), (0, padding)).shape[-1])  # noqa: B023
+            calls.append((nn.avg_pool1d, (x, kernel, stride, padding)))
         if dilation == 1 and not padding:
-            calls.append(lambda: nn.lp_pool2d(x, 2, (1, kernel), (1, stride)).shape[-1])  # noqa: B023
-        for call in calls:
+            calls.append((nn.lp_pool1d, (x, 2, kernel, stride)))
+        out = windows(size, kernel, stride, padding, dilation)
+        for function, arguments in calls:
             if out:
-                try:
-                    assert call() == out
-                except ValueError as error:
-                    assert "lie wholly in padding" in str(error)  # noqa: PT017
+                assert function(*arguments).shape[-1] == out
             else:
-                with pytest.raises(ValueError, match="the kernel is larger than the padded input"):
-                    call()
+                with pytest.raises(
+                    ValueError, match=f"{function.__name__}: the kernel is larger than the padded input"
+                ):
+                    function(*arguments)

@@ -185,6 +185,16 @@ def test_mse_loss(rng, reduction):
     np.testing.assert_allclose(nn.mse_loss(x, y, reduction).data, reduce((x - y) ** 2, reduction))
     check_vjp(nn.mse_loss, x, y, reduction=reduction)
     assert nn.mse_loss(x.astype(np.float32), 0.5).dtype == np.float32
+    w = rng.random((3, 4))
+    expected = reduce((x - y) ** 2 * w, reduction)
+    found = nn.mse_loss(x, y, reduction, w)
+    np.testing.assert_allclose(found.data, expected / w.mean() if reduction == "mean" else expected)
+    check_vjp(lambda x, y, w: nn.mse_loss(x, y, reduction, w), x, y, w)
+    with pytest.raises(ValueError, match=r"mse_loss: argument 'weight' has shape \(4,\)"):
+        nn.mse_loss(x, y, reduction, w[0])
+    for target in (y * 1j, None):
+        with pytest.raises(TypeError, match="mse_loss: argument 'target'"):
+            nn.mse_loss(x, target, reduction)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
