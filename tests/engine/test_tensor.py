@@ -286,3 +286,19 @@ def test_a_function_of_ones_own_can_stand_for_numpys():
         ac.dispatch.FUNCTIONS.update(before)
     with pytest.raises(TypeError, match="not callable"):
         ac.register_numpy(np.spacing, 3)
+
+
+def test_methods_of_ndarray_are_the_functions():
+    a = np.arange(1.0, 7.0).reshape(2, 3)
+    x = leaf(a)
+    calls = {
+        "cumprod": (1,), "cumsum": (0,), "argsort": (0,), "repeat": (2, 1), "diagonal": (), "trace": (1,),
+        "take": ([1, 0], 1),
+        "swapaxes": (0, 1), "squeeze": (), "clip": (2, 4), "prod": (0,), "var": (1,), "round": (), "ravel": (),
+    }  # fmt: skip
+    for name, arguments in calls.items():
+        found = getattr(x, name)(*arguments)
+        np.testing.assert_array_equal(found.data, getattr(a, name)(*arguments), err_msg=name)
+        assert found.requires_grad == (name != "argsort"), name
+    for found, expected in zip((x > 2).nonzero(), (a > 2).nonzero()):
+        np.testing.assert_array_equal(found, expected)
