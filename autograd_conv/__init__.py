@@ -32,9 +32,19 @@ from . import nn as nn
 from . import optim as optim
 from . import testing as testing
 from ._version import __version__ as __version__
+from .derivatives import (
+    elementwise_grad as elementwise_grad,
+    grad as grad,
+    hessian as hessian,
+    hvp as hvp,
+    jacobian as jacobian,
+    jvp as jvp,
+    stop_gradient as stop_gradient,
+    value_and_grad as value_and_grad,
+    vjp as vjp,
+)
 from .dispatch import register_numpy as register_numpy
 from .errors import AutodiffError as AutodiffError
-from .gradient import grad as grad
 from .kernels.threads import get_num_threads as get_num_threads, set_num_threads as set_num_threads
 from .nn.methods import is_exact as is_exact, set_exact as set_exact
 from .primitive import Primitive as Primitive, primitive as primitive
