@@ -32,6 +32,7 @@ from . import nn as nn
 from . import optim as optim
 from . import testing as testing
 from ._version import __version__ as __version__
+from .custom import custom_vjp as custom_vjp
 from .derivatives import (
     elementwise_grad as elementwise_grad,
     grad as grad,

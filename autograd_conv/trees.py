@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
-__all__ = ["Structure", "flatten", "tree_map", "unflatten"]
+__all__ = ["Structure", "flatten", "flatten_like", "tree_map", "unflatten"]
 
 
 class Structure:
@@ -36,6 +36,10 @@ class Structure:
 
     def __repr__(self) -> str:
         return f"Structure({_draw(self)})"
+
+    def count(self) -> int:
+        """How many leaves there are."""
+        return 1 if self.kind is _LEAF else sum(child.count() for child in self.children)
 
     def fill(self, leaves: Iterator[Any]) -> Any:
         """The tree of this structure with the next values of `leaves`."""
@@ -131,6 +135,27 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
         leaves += below
         structures.append(structure)
     return leaves, Structure(type(tree), labels, tuple(structures))
+
+
+def flatten_like(structure: Structure, tree: Any) -> list[Any]:
+    """What stands in `tree` at the leaves of `structure`; None in the place of a container stands for all of it.
+
+    Raises
+    ------
+    ValueError
+        If `tree` has other containers, or another number of children.
+    """
+    if structure.kind is _LEAF:
+        return [tree]
+    opened = _open(tree)
+    if tree is None or opened is None:
+        if tree is not None and structure.children:
+            raise ValueError(f"flatten_like: a {type(tree).__name__} stands in the place of {structure!r}")
+        return [None] * structure.count()
+    labels, children = opened
+    if len(children) != len(structure.children) or (structure.labels and labels != structure.labels):
+        raise ValueError(f"flatten_like: the tree has {flatten(tree)[1]!r} in the place of {structure!r}")
+    return [leaf for child, below in zip(structure.children, children) for leaf in flatten_like(child, below)]
 
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
