@@ -30,6 +30,7 @@ from .ops.shape import *
 from . import explain as explain
 from . import nn as nn
 from . import optim as optim
+from . import special as special
 from . import testing as testing
 from ._version import __version__ as __version__
 from .custom import custom_vjp as custom_vjp

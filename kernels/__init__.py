@@ -27,6 +27,7 @@ a second that a program which never convolves should not pay.
 | ``regions`` | pools over regions given by tables: adaptive, global, fractional |
 | ``places`` | routing by flat indices: gradients of these pools, unpooling |
 | ``columns`` | windows as columns of a matrix, and back: im2col, col2im |
+| ``special`` | error, gamma and polygamma functions |
 | ``order`` | in which order axes lie in memory |
 | ``tables`` | linear maps along one axis: resampling, windows |
 | ``resampling`` | ... applied |
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from . import regions as regions
     from . import resampling as resampling
     from . import sampling as sampling
+    from . import special as special
     from . import tables as tables
     from . import threads as threads
     from . import transposition as transposition
@@ -63,7 +65,7 @@ if TYPE_CHECKING:
 __all__ = [
     "geometry", "threads", "arrays", "naive", "jit", "correlation", "formulations", "winograd",
     "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places", "columns", "order",
-    "tables", "resampling", "sampling",
+    "tables", "resampling", "sampling", "special",
 ]  # fmt: skip
 
 
