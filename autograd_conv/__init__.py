@@ -13,6 +13,7 @@ array([ 2.        , 14.7781122])
 """
 
 # ruff: noqa: F403, I001
+from .ops.complexes import *
 from .ops.conversion import *
 from .ops.creation import *
 from .ops.cumulative import *

@@ -23,6 +23,10 @@ a setting's name    the setting
 VJPs are written with NumPy functions and with primitives. In a plain sweep they get ndarrays and run at
 NumPy's speed; with ``create_graph=True`` they get Tensors, are recorded, and so can be differentiated again:
 every order of derivative follows from the first.
+
+The cotangent of a complex array z is ``dL/dRe(z) + i dL/dIm(z)``: the direction of steepest ascent, as in PyTorch. For
+a complex differentiable function that is ``g * conj(f'(z))``, or ``conj(rule(conj(g)))`` with the rule of the real
+function; so one rule serves real and complex arrays (see `primitive`, `holomorphic`).
 """
 
 from __future__ import annotations
@@ -126,6 +130,7 @@ class Primitive:
         residuals: Sequence[str] = (),
         broadcasts: bool = False,
         multiple: bool = False,
+        holomorphic: bool = True,
     ) -> None:
         self.forward = forward
         self.name = name or forward.__name__
@@ -137,6 +142,7 @@ class Primitive:
         self.residuals = (residuals,) if isinstance(residuals, str) else tuple(residuals)
         self.broadcasts = broadcasts
         self.multiple = multiple
+        self.holomorphic = holomorphic
         self.variadic: str | None = None
         self.settings: dict[str, Any] = {}
         if arguments is None:
@@ -397,8 +403,12 @@ class Primitive:
             )
         if create_graph:
             saved = self._as_tensors(record, saved, plan)
+        # Rules of holomorphic functions are those of real ones; what they need for complex values happens here.
+        turned = self.holomorphic and _is_complex(record.dtype)
+        if turned:
+            g = _conjugate(g)
         if plan.joint is not None:
-            return self._pull_back_jointly(record, g, saved, needed, create_graph)
+            return self._pull_back_jointly(record, g, saved, needed, create_graph, turned)
         settings = record.settings
         result: list[tuple[Any, Any]] = []
         for argnum, rule, sources in plan.rules:
@@ -421,6 +431,8 @@ class Primitive:
             except Exception as error:
                 explain_failure(error, self._blame(argnum, parent))
                 raise
+            if turned and cotangent is not None:
+                cotangent = np.conjugate(cotangent)
             if cotangent is None:
                 cotangent = _zeros(parent.shape, parent.dtype, create_graph)  # type: ignore[union-attr]
             if (
@@ -434,7 +446,7 @@ class Primitive:
         return result
 
     def _pull_back_jointly(
-        self, record: Record, g: Any, saved: tuple[Any, ...], needed: set[int] | None, create_graph: bool
+        self, record: Record, g: Any, saved: tuple[Any, ...], needed: set[int] | None, create_graph: bool, turned: bool
     ) -> list[tuple[Any, Any]]:
         rule, sources = record.plan.joint
         needs = tuple([node is not None and (needed is None or node_number(node) in needed) for node in record.parents])
@@ -451,6 +463,8 @@ class Primitive:
                 f"{len(cotangents) if isinstance(cotangents, (tuple, list)) else type(cotangents).__name__}, "
                 f"not {len(needs)} cotangents, one for each argument"
             )
+        if turned:
+            cotangents = _conjugate(tuple(cotangents))
         return [
             (parent, self._fit(cotangent, argnum, parent, create_graph))
             for argnum, (parent, wanted, cotangent) in enumerate(zip(record.parents, needs, cotangents))
@@ -551,6 +565,17 @@ def _with_node(value: Any, node: Any) -> Any:
     return result
 
 
+def _is_complex(dtype: Any) -> bool:
+    """Whether an output is complex; of several outputs, any."""
+    return any(part.kind == "c" for part in dtype) if type(dtype) is tuple else bool(dtype.kind == "c")
+
+
+def _conjugate(g: Any) -> Any:
+    if type(g) is tuple:
+        return tuple([None if part is None else np.conjugate(part) for part in g])
+    return np.conjugate(g)
+
+
 def _zeros(shape: tuple[int, ...], dtype: Any, create_graph: bool) -> Any:
     zeros = np.zeros(shape, dtype)
     return wrap(zeros) if create_graph else zeros
@@ -606,6 +631,7 @@ def primitive(
     residuals: str | Sequence[str] = (),
     broadcasts: bool = False,
     multiple: bool = False,
+    holomorphic: bool = True,
 ) -> Any:
     """Make a primitive of a function of arrays. Works as a decorator, with or without parentheses.
 
@@ -626,6 +652,10 @@ def primitive(
         the repeated axes.
     multiple : bool
         Whether `forward` returns a tuple of arrays.
+    holomorphic : bool
+        Whether rules are written as if everything were real, which is right for functions that are complex
+        differentiable: the engine conjugates the cotangent before and after. Without it, a rule is handed the cotangent
+        ``dL/dRe(y) + i dL/dIm(y)`` of a complex output, and returns the same of a complex argument.
 
     Returns
     -------
@@ -655,6 +685,7 @@ def primitive(
             residuals=residuals,
             broadcasts=broadcasts,
             multiple=multiple,
+            holomorphic=holomorphic,
         )
 
     return make if forward is None else make(forward)

@@ -38,8 +38,8 @@ def check_vjp(
     function : callable
         Takes Tensors, returns a Tensor or a tuple of Tensors: a primitive, or anything made of primitives.
     *args : array_like
-        The point. Floating-point arrays are converted to float64 and differentiated; integers, booleans and
-        anything that is no array are passed as they are. Keep away from kinks and ties.
+        The point. Floating-point arrays are converted to float64, complex ones to complex128, and differentiated;
+        integers, booleans and anything that is no array are passed as they are. Keep away from kinks and ties.
     order : int
         Check derivatives up to this order: the VJP is a function of the point and of the cotangent, and is
         checked in turn.
@@ -64,7 +64,7 @@ def check_vjp(
     For a cotangent :math:`v`, the VJP with respect to :math:`x` is the gradient of
     :math:`\langle v, f(x)\rangle`, whose element k is compared with
     :math:`\langle v, f(x + h e_k) - f(x - h e_k)\rangle / 2h`. Cost: two evaluations of the function for each
-    element checked, at each order.
+    element checked, at each order; twice that for complex elements, whose real and imaginary parts are moved in turn.
 
     Examples
     --------
@@ -93,10 +93,10 @@ def check_vjp(
 
 def _as_point(arg: Any) -> Any:
     values = raw(arg)
-    if isinstance(values, (np.ndarray, np.generic, float, list, tuple)):
+    if isinstance(values, (np.ndarray, np.generic, float, complex, list, tuple)):
         array = np.asarray(values)
-        if array.dtype.kind == "f":
-            return array.astype(np.float64)
+        if array.dtype.kind in "fc":
+            return array.astype(np.float64 if array.dtype.kind == "f" else np.complex128)
         return arg if array.dtype.kind == "O" else array
     return arg
 
@@ -106,7 +106,14 @@ def _outputs(result: Any) -> list[Tensor]:
 
 
 def _is_float(point: Any) -> bool:
-    return isinstance(point, np.ndarray) and point.dtype.kind == "f"
+    return isinstance(point, np.ndarray) and point.dtype.kind in "fc"
+
+
+def _random(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
+    """A cotangent for an output; None for one that has none."""
+    if dtype.kind == "c":
+        return rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+    return rng.standard_normal(shape) if dtype.kind == "f" else None
 
 
 def _check(
@@ -131,7 +138,7 @@ def _check(
     for k in wanted:
         if not np.array_equal(arguments[k].data, points[k], equal_nan=True):
             raise GradientMismatch(f"check_vjp of {name}: the function changed its argument {k}")
-    cotangents = [rng.standard_normal(out.shape) if out.dtype.kind == "f" else None for out in outputs]
+    cotangents = [_random(rng, out.shape, out.dtype) for out in outputs]
     live = [k for k, out in enumerate(outputs) if out.requires_grad]
     if live:
         gradients = [
@@ -147,9 +154,7 @@ def _check(
 
     def projected(values: Sequence[Any]) -> float:
         results = _outputs(function(*tensors(values)))
-        return float(
-            sum(np.sum(v * raw(out).astype(np.float64)) for v, out in zip(cotangents, results) if v is not None)
-        )
+        return float(sum(np.sum(v.conj() * raw(out)).real for v, out in zip(cotangents, results) if v is not None))
 
     for k, gradient in zip(wanted, gradients):
         point = points[k]
@@ -159,15 +164,16 @@ def _check(
         chosen = np.arange(point.size)
         if point.size > max_elements:
             chosen = np.sort(rng.choice(point.size, max_elements, replace=False))
-        numerical = np.empty(chosen.size)
+        numerical = np.zeros(chosen.size, point.dtype)
         for i, flat in enumerate(chosen):
-            step = _STEP * max(1.0, abs(point.flat[flat]))
-            sides = []
-            for sign in (1, -1):
-                moved = point.copy()
-                moved.flat[flat] += sign * step
-                sides.append((projected([*points[:k], moved, *points[k + 1 :]]), moved.flat[flat]))
-            numerical[i] = (sides[0][0] - sides[1][0]) / (sides[0][1] - sides[1][1])
+            for direction in (1, 1j) if point.dtype.kind == "c" else (1,):
+                step = _STEP * max(1.0, abs(point.flat[flat])) * direction
+                sides = []
+                for sign in (1, -1):
+                    moved = point.copy()
+                    moved.flat[flat] += sign * step
+                    sides.append((projected([*points[:k], moved, *points[k + 1 :]]), moved.flat[flat]))
+                numerical[i] += direction * (sides[0][0] - sides[1][0]) / abs(sides[0][1] - sides[1][1])
         analytical = gradient.reshape(-1)[chosen]
         scale = np.maximum(np.abs(numerical), np.abs(analytical))
         allowed = atol + rtol * np.maximum(scale, 1e-3 * scale.max(initial=0.0))
@@ -186,10 +192,10 @@ def _check(
         seeds = [v for v in cotangents if v is not None]
 
         def vjp(*values: Any) -> tuple[Tensor, ...]:
-            results = [out for out in _outputs(function(*values[:n])) if out.dtype.kind == "f"]
+            results = [out for out in _outputs(function(*values[:n])) if out.dtype.kind in "fc"]
             pairs = [(out, v) for out, v in zip(results, values[n:]) if out.requires_grad]
             if not pairs:
-                return tuple(Tensor(np.zeros(values[k].shape)) for k in wanted)
+                return tuple(Tensor(np.zeros(values[k].shape, values[k].dtype)) for k in wanted)
             outs, vs = zip(*pairs)
             return grad(outs, [values[k] for k in wanted], vs, create_graph=True)
 

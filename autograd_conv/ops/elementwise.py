@@ -33,10 +33,12 @@ __all__ = [
 Rule = Callable[..., Any]
 
 
-def _ufunc(ufunc: np.ufunc, summary: str, **rules: Rule) -> Callable[..., Tensor]:
+def _ufunc(ufunc: np.ufunc, summary: str, holomorphic: bool = True, **rules: Rule) -> Callable[..., Tensor]:
     """Make a primitive of a universal function, and the public function that calls it."""
     arguments = ("x",) if ufunc.nin == 1 else ("x", "y")
-    prim: Primitive = primitive(ufunc, name=ufunc.__name__, arguments=arguments, broadcasts=True)
+    prim: Primitive = primitive(
+        ufunc, name=ufunc.__name__, arguments=arguments, broadcasts=True, holomorphic=holomorphic
+    )
     prim.defvjp(**rules)
     OPERATORS[ufunc] = prim
 
@@ -95,7 +97,18 @@ negative = _ufunc(np.negative, "-x.", x=lambda g: -g)
 positive = _ufunc(np.positive, "+x, a copy.", x=lambda g: g)
 absolute = _ufunc(np.absolute, "|x|; the derivative at 0 is 0.", x=lambda g, x: g * np.sign(x))
 fabs = _ufunc(np.fabs, "|x| as a floating-point number.", x=lambda g, x: g * np.sign(x))
-sign = _ufunc(np.sign, "-1, 0 or 1; its derivative is 0.", x=lambda g: None)
+
+
+def _sign_vjp(g: Any, x: Any, ans: Any) -> Any:
+    """Of a complex number, the part of the cotangent across its direction: turning it turns z/|z|, scaling does not."""
+    if x.dtype.kind != "c":
+        return None
+    size = np.absolute(x)
+    across = g - ans * np.real(np.conjugate(ans) * g)
+    return across / np.where(np.equal(size, 0), np.inf, size)
+
+
+sign = _ufunc(np.sign, "-1, 0 or 1, with derivative 0; of a complex number z, z/|z|.", holomorphic=False, x=_sign_vjp)
 exp = _ufunc(np.exp, "e**x.", x=lambda g, ans: g * ans)
 exp2 = _ufunc(np.exp2, "2**x.", x=lambda g, ans: g * ans * math.log(2))
 expm1 = _ufunc(np.expm1, "e**x - 1, exact for small x.", x=lambda g, ans: g * (ans + 1))
@@ -166,6 +179,8 @@ def _power_x(g: Any, x: Any, y: Any) -> Any:
 
 def _power_y(g: Any, x: Any, ans: Any) -> Any:
     """log(x) x**y, and 0 at x = 0, where x**y is flat in y > 0."""
+    if ans.dtype.kind == "c":
+        x = x + 0j  # the logarithm of a negative number, in a complex power
     return g * ans * np.log(np.where(np.equal(x, 0), 1, x))
 
 
