@@ -29,6 +29,8 @@ from .ops.padding import *
 from .ops.reduction import *
 from .ops.shape import *
 from . import explain as explain
+from . import fft as fft
+from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
 from . import special as special
