@@ -13,20 +13,38 @@ array([ 2.        , 14.7781122])
 """
 
 # ruff: noqa: F403, I001
+from .ops.applying import *
+from .ops.bessel import *
+from .ops.calculus import *
+from .ops.complex_parts import *
+from .ops.constants import *
 from .ops.conversion import *
 from .ops.creation import *
 from .ops.cumulative import *
 from .ops.diagonals import *
+from .ops.discrete import *
 from .ops.einsum import *
 from .ops.elementwise import *
 from .ops.extremes import *
+from .ops.filtering import *
+from .ops.histograms import *
 from .ops.indexing import *
 from .ops.joining import *
 from .ops.linalg import *
+from .ops.nan import *
+from .ops.numpy_names import *
 from .ops.ordering import *
 from .ops.padding import *
+from .ops.polynomials import *
+from .ops.quantiles import *
+from .ops.ranges import *
+from .ops.rearranging import *
 from .ops.reduction import *
+from .ops.selection import *
+from .ops.sets import *
 from .ops.shape import *
+from .ops.statistics import *
+from .ops.writing import *
 from . import explain as explain
 from . import nn as nn
 from . import optim as optim
@@ -34,7 +52,7 @@ from . import testing as testing
 from ._version import __version__ as __version__
 from .dispatch import register_numpy as register_numpy
 from .errors import AutodiffError as AutodiffError
-from .gradient import grad as grad
+from .gradients import grad as grad
 from .kernels.threads import get_num_threads as get_num_threads, set_num_threads as set_num_threads
 from .nn.methods import is_exact as is_exact, set_exact as set_exact
 from .primitive import Primitive as Primitive, primitive as primitive
