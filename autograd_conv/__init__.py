@@ -13,21 +13,38 @@ array([ 2.        , 14.7781122])
 """
 
 # ruff: noqa: F403, I001
-from .ops.complexes import *
+from .ops.applying import *
+from .ops.bessel import *
+from .ops.calculus import *
+from .ops.complex_parts import *
+from .ops.constants import *
 from .ops.conversion import *
 from .ops.creation import *
 from .ops.cumulative import *
 from .ops.diagonals import *
+from .ops.discrete import *
 from .ops.einsum import *
 from .ops.elementwise import *
 from .ops.extremes import *
+from .ops.filtering import *
+from .ops.histograms import *
 from .ops.indexing import *
 from .ops.joining import *
 from .ops.linalg import *
+from .ops.nan import *
+from .ops.numpy_names import *
 from .ops.ordering import *
 from .ops.padding import *
+from .ops.polynomials import *
+from .ops.quantiles import *
+from .ops.ranges import *
+from .ops.rearranging import *
 from .ops.reduction import *
+from .ops.selection import *
+from .ops.sets import *
 from .ops.shape import *
+from .ops.statistics import *
+from .ops.writing import *
 from . import explain as explain
 from . import fft as fft
 from . import linalg as linalg

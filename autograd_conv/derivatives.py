@@ -17,12 +17,13 @@ the Jacobian-vector product (J. Townsend, "A new trick for calculating Jacobian 
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .gradient import grad as _grad
+from .gradients import grad as _grad
 from .primitive import primitive
 from .tape import Leaf, Output, Record, enable_grad, is_grad_enabled, no_grad
 from .tensor import Tensor, as_tensor, raw
@@ -132,6 +133,10 @@ def _enter(name: str, place: str, leaf: Any, recording: bool) -> Tensor:
     return Tensor(array, requires_grad=True)
 
 
+# Leaves that stood for arguments of calls that have returned: to every other call they are constants.
+_RETURNED: weakref.WeakSet[Leaf] = weakref.WeakSet()
+
+
 def _depends_on_others(outputs: Sequence[Any], inputs: Sequence[Tensor]) -> bool:
     """Whether the history of `outputs` reaches beyond `inputs`: to Tensors that the function closes over."""
     own: set[int] = {id(value._node) for value in inputs}
@@ -144,7 +149,7 @@ def _depends_on_others(outputs: Sequence[Any], inputs: Sequence[Tensor]) -> bool
         if id(node) in seen or id(node) in own:
             continue
         seen.add(id(node))
-        if isinstance(node, Leaf):
+        if isinstance(node, Leaf) and node not in _RETURNED:
             return True
         if isinstance(node, Record):
             stack.extend(parent for parent in node.parents if parent is not None)
@@ -198,6 +203,7 @@ def _call(
     outputs, output_structure = flatten(result)
     entered = any(leaf._node is not None for leaf in leaves if isinstance(leaf, Tensor))
     outside = recording and (entered or _depends_on_others(outputs, inputs))
+    _RETURNED.update(value._leaf for value in inputs if value._leaf is not None)
     return _Call(inputs, structure, outputs, output_structure, auxiliary, as_tensors or outside, outside)
 
 
@@ -311,7 +317,7 @@ def grad(
     inputs : Tensor or sequence of Tensors
         With respect to what. For a callable: as `argnums`.
     grad_outputs, retain_graph, create_graph
-        See `autograd_conv.gradient.grad`; they do not apply to a callable.
+        See `autograd_conv.gradients.grad`; they do not apply to a callable.
     argnums : int or sequence of int
         For a callable: the positional arguments to differentiate with respect to.
     has_aux : bool

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["FUNCTIONS", "OPERATORS", "implements", "lookup", "register_numpy"]
+__all__ = ["CONSTANT", "FUNCTIONS", "OPERATORS", "OUT_OF_SCOPE", "implements", "lookup", "register_numpy"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,6 +20,12 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 
 OPERATORS: dict[np.ufunc, Callable[..., Any]] = {}
 """Universal function -> primitive. Python's operators take this shorter way."""
+
+CONSTANT: set[Any] = set()
+"""Functions of NumPy whose results have no derivative, or one that is zero wherever it exists."""
+
+OUT_OF_SCOPE: dict[str, str] = {}
+"""Name of a function of NumPy that is not for Tensors -> the reason."""
 
 
 def implements(*numpy_functions: Any) -> Callable[[F], F]:
@@ -63,6 +69,10 @@ def lookup(numpy_function: Any) -> Callable[..., Any]:
             name = f"{numpy_function[0].__name__}.{numpy_function[1]}"
         else:
             name = getattr(numpy_function, "__name__", repr(numpy_function))
+            _, _, submodule = str(getattr(numpy_function, "__module__", "")).partition("numpy.")
+            name = f"{submodule}.{name}" if submodule else name
+        if name in OUT_OF_SCOPE:
+            raise TypeError(f"numpy.{name} takes no Tensors: {OUT_OF_SCOPE[name]}") from None
         raise TypeError(
             f"numpy.{name} is not covered for Tensors; make it one of your own with "
             "autograd_conv.primitive and autograd_conv.register_numpy, or pass tensor.numpy() "

@@ -29,7 +29,7 @@ import numpy as np
 import autograd_conv.kernels as kernels
 
 from . import nn
-from .gradient import grad
+from .gradients import grad
 from .kernels.geometry import Window
 from .tensor import ArrayLike, raw, tensor
 

@@ -20,6 +20,7 @@ import numpy as np
 import autograd_conv.kernels as kernels
 
 from .ops import elementwise
+from .ops.selection import where
 from .primitive import Primitive, primitive
 from .tensor import ArrayLike, Tensor, as_tensor, raw
 
@@ -271,29 +272,29 @@ def xlog1py(x: ArrayLike, y: ArrayLike) -> Tensor:
     """``x * log1p(y)``, and 0 where `x` is 0."""
     a, b = _real("xlog1py", x), _real("xlog1py", y)
     zero = (a == 0) & ~np.isnan(b)
-    return elementwise.where(zero, 0 * a, a * np.log1p(elementwise.where(zero & (b <= -1), 0, b)))
+    return where(zero, 0 * a, a * np.log1p(where(zero & (b <= -1), 0, b)))
 
 
 def entr(x: ArrayLike) -> Tensor:
     """``-x log(x)``: 0 at 0, minus infinity below."""
     values = _real("entr", x)
-    return elementwise.where(values < 0, -np.inf, -xlogy(values, values))
+    return where(values < 0, -np.inf, -xlogy(values, values))
 
 
 def rel_entr(x: ArrayLike, y: ArrayLike) -> Tensor:
     """``x log(x / y)`` for positive arguments, 0 for ``x = 0 <= y``, else infinity."""
     a, b = _real("rel_entr", x), _real("rel_entr", y)
     inside = (a > 0) & (b > 0)
-    value = a * np.log(elementwise.where(inside, a, 1) / elementwise.where(inside, b, 1))
-    outside = elementwise.where((a == 0) & (b >= 0), 0.0, elementwise.where(np.isnan(a) | np.isnan(b), np.nan, np.inf))
-    return elementwise.where(inside, value, outside)
+    value = a * np.log(where(inside, a, 1) / where(inside, b, 1))
+    outside = where((a == 0) & (b >= 0), 0.0, where(np.isnan(a) | np.isnan(b), np.nan, np.inf))
+    return where(inside, value, outside)
 
 
 def kl_div(x: ArrayLike, y: ArrayLike) -> Tensor:
     """``rel_entr(x, y) - x + y``, elementwise."""
     a, b = _real("kl_div", x), _real("kl_div", y)
     divergence = rel_entr(a, b)
-    return elementwise.where(np.isinf(divergence), divergence, divergence - a + b)
+    return where(np.isinf(divergence), divergence, divergence - a + b)
 
 
 def _log_sum_exp_forward(x: np.ndarray, b: Any = None, *, axis: Any = None) -> np.ndarray:

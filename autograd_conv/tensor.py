@@ -180,6 +180,12 @@ class Tensor:
             if dtype is not None and np.dtype(dtype) != self.dtype:
                 raise ValueError(f"Tensor.__array__: converting {self.dtype} to {np.dtype(dtype)} needs a copy")
             return self.data
+        if self._node is not None and STATE.get().recording:
+            raise AutodiffError(
+                "numpy.asarray: this Tensor requires grad, and an ndarray would lose its history; use the function of "
+                "autograd_conv (array or stack for a sequence of Tensors), assign into a Tensor instead of an ndarray, "
+                "or ask for the values alone with tensor.numpy()"
+            )
         return np.array(self._array, dtype=dtype)
 
     # --- differentiation ------------------------------------------------------------------------------
@@ -259,8 +265,11 @@ class Tensor:
         """
         if self._node is None:
             raise AutodiffError(
-                "backward: this Tensor does not require grad (nothing that it was computed from was made with "
-                "requires_grad=True, or recording was off)"
+                f"backward: this Tensor of dtype {self.dtype} has no derivative; booleans and integers are constants "
+                "(comparisons, positions and counts are)"
+                if self.dtype.kind in "biu"
+                else "backward: this Tensor does not require grad (nothing that it was computed from was made with "
+                "requires_grad=True, a function without a derivative made it, or recording was off)"
             )
         seed = seed_for("backward", self, grad)
         leaves, waiting, _ = sweep(
@@ -419,14 +428,14 @@ class Tensor:
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         function = lookup(ufunc if method == "__call__" else (ufunc, method))
-        out = kwargs.pop("out", None)
-        if out is None:
+        if kwargs.keys() != {"out"}:
             return function(*inputs, **kwargs)
-        if isinstance(out, tuple):
-            if len(out) != 1:
-                raise TypeError(f"numpy.{ufunc.__name__}: out= with several arrays is not covered for Tensors")
-            (out,) = out
-        return assign_out(ufunc.__name__, out, function(*inputs, **kwargs))
+        # Functions that a user registered need not know of out=.
+        results = function(*inputs)
+        if not isinstance(results, tuple):
+            return assign_out(ufunc.__name__, kwargs["out"][0], results)
+        pairs = zip(kwargs["out"], results)
+        return tuple([r if out is None else assign_out(ufunc.__name__, out, r) for out, r in pairs])
 
     def __array_function__(
         self, function: Any, types: Sequence[type], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -459,59 +468,75 @@ class Tensor:
         """The elements in row-major order."""
         return iter(self.reshape(-1))
 
-    def sum(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-        return lookup(np.sum)(self, axis=axis, dtype=dtype, keepdims=keepdims)
+    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
+        return lookup(np.sum)(self, axis, dtype, out, keepdims, **more)
 
-    def mean(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-        return lookup(np.mean)(self, axis=axis, dtype=dtype, keepdims=keepdims)
+    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
+        return lookup(np.mean)(self, axis, dtype, out, keepdims, **more)
 
-    def var(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-        return lookup(np.var)(self, axis=axis, ddof=ddof, keepdims=keepdims)
+    def var(
+        self,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        **more: Any,
+    ) -> Tensor:
+        return lookup(np.var)(self, axis, dtype, out, ddof, keepdims, **more)
 
-    def std(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-        return lookup(np.std)(self, axis=axis, ddof=ddof, keepdims=keepdims)
+    def std(
+        self,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        **more: Any,
+    ) -> Tensor:
+        return lookup(np.std)(self, axis, dtype, out, ddof, keepdims, **more)
 
-    def prod(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-        return lookup(np.prod)(self, axis=axis, dtype=dtype, keepdims=keepdims)
+    def prod(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
+        return lookup(np.prod)(self, axis, dtype, out, keepdims, **more)
 
-    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return lookup(np.max)(self, axis=axis, keepdims=keepdims)
+    def max(self, axis: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
+        return lookup(np.max)(self, axis, out, keepdims, **more)
 
-    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return lookup(np.min)(self, axis=axis, keepdims=keepdims)
+    def min(self, axis: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
+        return lookup(np.min)(self, axis, out, keepdims, **more)
 
-    def argmax(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return lookup(np.argmax)(self, axis=axis, keepdims=keepdims)
+    def argmax(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Tensor:
+        return lookup(np.argmax)(self, axis, out, keepdims=keepdims)
 
-    def argmin(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return lookup(np.argmin)(self, axis=axis, keepdims=keepdims)
+    def argmin(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Tensor:
+        return lookup(np.argmin)(self, axis, out, keepdims=keepdims)
 
-    def all(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return lookup(np.all)(self, axis=axis, keepdims=keepdims)
+    def all(self, axis: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
+        return lookup(np.all)(self, axis, out, keepdims, **more)
 
-    def any(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return lookup(np.any)(self, axis=axis, keepdims=keepdims)
+    def any(self, axis: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
+        return lookup(np.any)(self, axis, out, keepdims, **more)
 
-    def cumsum(self, axis: Any = None) -> Tensor:
-        return lookup(np.cumsum)(self, axis=axis)
+    def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Tensor:
+        return lookup(np.cumsum)(self, axis, dtype, out)
 
-    def cumprod(self, axis: Any = None) -> Tensor:
-        return lookup(np.cumprod)(self, axis=axis)
+    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Tensor:
+        return lookup(np.cumprod)(self, axis, dtype, out)
 
-    def argsort(self, axis: Any = -1) -> Tensor:
-        return lookup(np.argsort)(self, axis=axis)
+    def argsort(self, axis: Any = -1, kind: Any = None, order: None = None, *, stable: Any = None) -> Tensor:
+        return lookup(np.argsort)(self, axis, kind, order, stable=stable)
 
     def nonzero(self) -> tuple[Any, ...]:
         return lookup(np.nonzero)(self)
 
-    def clip(self, min: Any = None, max: Any = None) -> Tensor:
-        return lookup(np.clip)(self, min, max)
+    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Tensor:
+        return lookup(np.clip)(self, min, max, out)
 
-    def round(self, decimals: int = 0) -> Tensor:
-        return lookup(np.round)(self, decimals)
+    def round(self, decimals: int = 0, out: Any = None) -> Tensor:
+        return lookup(np.round)(self, decimals, out)
 
-    def dot(self, other: Any) -> Tensor:
-        return lookup(np.dot)(self, other)
+    def dot(self, other: Any, out: Any = None) -> Tensor:
+        return lookup(np.dot)(self, other, out)
 
     def astype(self, dtype: Any, copy: bool = True) -> Tensor:
         return FUNCTIONS["astype"](self, dtype, copy=copy)
@@ -522,14 +547,14 @@ class Tensor:
     def conj(self) -> Tensor:
         return lookup(np.conjugate)(self)
 
-    def reshape(self, *shape: Any) -> Tensor:
-        return lookup(np.reshape)(self, shape[0] if len(shape) == 1 else shape)
+    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
+        return lookup(np.reshape)(self, shape[0] if len(shape) == 1 else shape, order)
 
-    def ravel(self) -> Tensor:
-        return lookup(np.ravel)(self)
+    def ravel(self, order: str = "C") -> Tensor:
+        return lookup(np.ravel)(self, order)
 
-    def flatten(self) -> Tensor:
-        return lookup(np.ravel)(self)
+    def flatten(self, order: str = "C") -> Tensor:
+        return lookup(np.ravel)(self, order)
 
     def transpose(self, *axes: Any) -> Tensor:
         order: Any = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
@@ -541,8 +566,8 @@ class Tensor:
     def squeeze(self, axis: Any = None) -> Tensor:
         return lookup(np.squeeze)(self, axis=axis)
 
-    def take(self, indices: Any, axis: int | None = None) -> Tensor:
-        return lookup(np.take)(self, indices, axis=axis)
+    def take(self, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Tensor:
+        return lookup(np.take)(self, indices, axis, out, mode)
 
     def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
         return lookup(np.repeat)(self, repeats, axis=axis)
@@ -550,8 +575,41 @@ class Tensor:
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         return lookup(np.diagonal)(self, offset, axis1, axis2)
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        return lookup(np.trace)(self, offset, axis1, axis2)
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Tensor:
+        return lookup(np.trace)(self, offset, axis1, axis2, dtype, out)
+
+    # --- more methods of ndarray: searching, choosing, and changing the Tensor itself -----------------------
+
+    def argpartition(self, kth: Any, axis: Any = -1, kind: str = "introselect", order: None = None) -> Tensor:
+        return lookup(np.argpartition)(self, kth, axis, kind, order)
+
+    def searchsorted(self, v: Any, side: str = "left", sorter: Any = None) -> Tensor:
+        return lookup(np.searchsorted)(self, v, side, sorter)
+
+    def choose(self, choices: Any, out: Any = None, mode: str = "raise") -> Tensor:
+        return lookup(np.choose)(self, choices, out, mode)
+
+    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Tensor:
+        return lookup(np.compress)(condition, self, axis, out)
+
+    def conjugate(self) -> Tensor:
+        return lookup(np.conjugate)(self)
+
+    def sort(self, axis: int = -1, kind: Any = None, order: None = None, *, stable: Any = None) -> None:
+        """Sort the Tensor itself."""
+        self._become(lookup(np.sort)(self, axis, kind, order, stable=stable))
+
+    def partition(self, kth: Any, axis: int = -1, kind: str = "introselect", order: None = None) -> None:
+        """Partition the Tensor itself."""
+        self._become(lookup(np.partition)(self, kth, axis, kind, order))
+
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        """Assign to elements by their position in row-major order."""
+        lookup(np.put)(self, indices, values, mode)
+
+    def fill(self, value: Any) -> None:
+        """Assign one value to all elements."""
+        self[...] = value
 
 
 ArrayLike: TypeAlias = Tensor | np.ndarray | float | int | complex | bool | np.generic | Sequence[Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .gradient import grad
+from .gradients import grad
 from .tensor import Tensor, raw
 
 __all__ = ["GradientMismatch", "check_vjp"]

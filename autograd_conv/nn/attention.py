@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import elementwise
 from ..ops.joining import concatenate
 from ..ops.linalg import matmul
 from ..ops.padding import repeat
+from ..ops.selection import where
 from ..ops.shape import matrix_transpose
 from ..tensor import ArrayLike, Tensor, as_tensor, raw
 from .activation import dropout, softmax
@@ -42,7 +42,7 @@ def _weights(scores: Tensor) -> Tensor:
     nothing = np.isneginf(scores._array).all(axis=-1, keepdims=True)
     if not nothing.any():
         return softmax(scores, -1)
-    return elementwise.where(nothing, 0, softmax(elementwise.where(nothing, 0, scores), -1))
+    return where(nothing, 0, softmax(where(nothing, 0, scores), -1))
 
 
 def scaled_dot_product_attention(

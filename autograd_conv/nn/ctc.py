@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import elementwise
 from ..ops.indexing import take_along_axis
 from ..ops.joining import concatenate, stack
+from ..ops.selection import where
 from ..special import logsumexp
 from ..tensor import ArrayLike, Tensor, as_tensor, raw
 from .operands import check_choice, check_flags, check_floating, integer, operand
@@ -119,7 +119,7 @@ def ctc_loss(
         raise IndexError(f"{function}: argument 'targets' must lie between 0 and {classes - 1}")
     losses = -_log_likelihood(log, states, durations, counts, empty)
     if zero_infinity:
-        losses = elementwise.where(np.isinf(losses._array), 0, losses)
+        losses = where(np.isinf(losses._array), 0, losses)
     if reduction == "mean":
         return (losses / np.maximum(counts, 1).astype(log.dtype)).mean()
     if reduction == "sum":
@@ -143,17 +143,17 @@ def _log_likelihood(log: Tensor, states: np.ndarray, durations: np.ndarray, coun
     column: Any = np.full((batch, 1), -np.inf, log.dtype)
     for t in range(times):
         if t == 0:
-            moved = elementwise.where(first, emitted[0], never)
+            moved = where(first, emitted[0], never)
         else:
             one = concatenate([column, alpha[:, :-1]], axis=1)
             ways = [alpha, one]
             if size > 2:
                 two = concatenate([column, column, alpha[:, :-2]], axis=1)
-                ways.append(elementwise.where(skips, two, never))
+                ways.append(where(skips, two, never))
             moved = logsumexp(stack(ways), axis=0) + emitted[t]
         running = (t < durations)[:, None]
-        alpha = moved if running.all() else elementwise.where(running, moved, alpha)
+        alpha = moved if running.all() else where(running, moved, alpha)
     last = take_along_axis(alpha, (2 * counts)[:, None], 1)
     before = take_along_axis(alpha, np.maximum(2 * counts - 1, 0)[:, None], 1)
-    before = elementwise.where((counts > 0)[:, None], before, never)
+    before = where((counts > 0)[:, None], before, never)
     return logsumexp(concatenate([last, before], axis=1), axis=1)

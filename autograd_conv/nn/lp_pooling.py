@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..kernels.geometry import per_axis
-from ..ops.elementwise import absolute, negative, square, where
+from ..ops.elementwise import absolute, negative, square
+from ..ops.selection import where
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor, raw
 from .operands import check_flags, check_floating, operand

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ops import elementwise
 from ..ops.indexing import take_along_axis
+from ..ops.selection import where
 from ..special import log_expit
 from ..tensor import ArrayLike, Tensor, as_tensor, raw
 from .activation import relu
@@ -22,8 +23,6 @@ __all__ = [
     "multilabel_margin_loss", "multilabel_soft_margin_loss", "soft_margin_loss", "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
 ]  # fmt: skip
-
-where = elementwise.where
 
 
 def hinge_embedding_loss(input: ArrayLike, target: ArrayLike, margin: float = 1.0, reduction: str = "mean") -> Tensor:

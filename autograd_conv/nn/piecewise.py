@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import elementwise
+from ..ops.selection import where
 from ..tensor import ArrayLike, Tensor, as_tensor, wrap
 from .operands import check_flags, check_floating, check_numeric, number, operand
 
@@ -17,8 +18,6 @@ __all__ = [
     "celu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "prelu", "relu6", "rrelu", "selu", "softshrink",
     "softsign", "tanhshrink", "threshold",
 ]  # fmt: skip
-
-where = elementwise.where
 
 # The fixed point of G. Klambauer et al., Self-normalizing neural networks, 2017: mean 0 and variance 1 stay.
 SELU_ALPHA = 1.6732632423543772848170429916717

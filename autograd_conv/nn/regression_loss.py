@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import elementwise
+from ..ops.selection import where
 from ..special import xlogy
 from ..tensor import ArrayLike, Tensor, as_tensor
 from .operands import check_choice, check_flags, check_real, number, operand
@@ -18,7 +19,6 @@ __all__ = [
     "smooth_l1_loss",
 ]  # fmt: skip
 
-where = elementwise.where
 _REDUCTIONS = ("mean", "sum", "none")
 
 

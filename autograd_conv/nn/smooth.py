@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import elementwise
+from ..ops.selection import where
 from ..primitive import primitive
 from ..special import log_expit, ndtr
 from ..tensor import ArrayLike, Tensor, raw, wrap
@@ -56,9 +57,9 @@ def gelu(input: ArrayLike, approximate: str = "none") -> Tensor:
     if approximate == "none":
         result: Tensor = apply(_gelu, x)
         return result
-    inside = elementwise.where(abs(x) < 100, x, 0)  # beyond, the hyperbolic tangent is 1 to the last digit
+    inside = where(abs(x) < 100, x, 0)  # beyond, the hyperbolic tangent is 1 to the last digit
     share = 0.5 * (1 + elementwise.tanh(math.sqrt(2 / math.pi) * (inside + 0.044715 * inside**3)))
-    return elementwise.where(abs(x) < 100, inside * share, elementwise.where(x < 0, 0 * inside, x))
+    return where(abs(x) < 100, inside * share, where(x < 0, 0 * inside, x))
 
 
 def mish(input: ArrayLike) -> Tensor:
@@ -66,8 +67,8 @@ def mish(input: ArrayLike) -> Tensor:
     x = real_tensor("mish", input)
     # Beyond, the hyperbolic tangent is 1, or x times it 0, to the last digit; infinity times 0 would be NaN.
     low, high = x < -800, x > 40
-    inside = elementwise.where(low | high, 0, x)
-    return elementwise.where(low, 0, elementwise.where(high, x, inside * elementwise.tanh(softplus(inside))))
+    inside = where(low | high, 0, x)
+    return where(low, 0, where(high, x, inside * elementwise.tanh(softplus(inside))))
 
 
 def logsigmoid(input: ArrayLike) -> Tensor:

@@ -10,7 +10,10 @@ from ..dispatch import FUNCTIONS, implements, lookup
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor
 
-__all__ = ["array", "asarray", "astype", "copy"]
+__all__ = [
+    "array", "asanyarray", "asarray", "asarray_chkfinite", "ascontiguousarray", "asfortranarray", "astype", "copy",
+    "require",
+]  # fmt: skip
 
 _astype = primitive(lambda x, *, dtype: x.astype(dtype), name="astype").defvjp(x=lambda g: g)
 _copy = primitive(lambda x, *, order="K": x.copy(order), name="copy").defvjp(x=lambda g: g)
@@ -133,6 +136,30 @@ def asarray(a: ArrayLike, dtype: Any = None, *, copy: bool | None = None) -> Ten
 
 
 FUNCTIONS["array"], FUNCTIONS["asarray"] = array, asarray
+
+
+@implements(np.require)
+def require(a: ArrayLike, dtype: Any = None, requirements: Any = None, *, like: Any = None) -> Tensor:
+    """As `asarray`. How elements lie in memory has no meaning for Tensors: every requirement is met."""
+    return asarray(a, dtype)
+
+
+def asarray_chkfinite(a: ArrayLike, dtype: Any = None, order: Any = None) -> Tensor:
+    """As `asarray`, with a ValueError for NaN and infinities."""
+    x = asarray(a, dtype)
+    if x.dtype.kind in "fc" and not np.isfinite(x._array).all():
+        raise ValueError("asarray_chkfinite: there are NaN or infinities in the array")
+    return x
+
+
+def ascontiguousarray(a: ArrayLike, dtype: Any = None, *, like: Any = None) -> Tensor:
+    """As `asarray`, with at least one axis."""
+    x = asarray(a, dtype)
+    return x.reshape((1,)) if x.ndim == 0 else x
+
+
+asanyarray = asarray
+asfortranarray = ascontiguousarray
 
 
 @implements(np.copy)

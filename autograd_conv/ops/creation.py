@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..dispatch import implements, register_numpy
-from ..tensor import ArrayLike, Tensor, raw, wrap
+from ..dispatch import CONSTANT, implements, register_numpy
+from ..tensor import ArrayLike, Tensor, wrap
+from .constants import dress, strip
 from .conversion import asarray
 from .shape import broadcast_to, reshape
 
 __all__ = [
-    "allclose", "arange", "array_equal", "array_equiv", "bool", "bool_", "can_cast", "complex64", "complex128",
-    "e", "empty", "empty_like", "euler_gamma", "eye", "finfo", "float16", "float32", "float64", "full",
-    "full_like", "geomspace", "identity", "iinfo", "inf", "int8", "int16", "int32", "int64", "iscomplexobj",
-    "isdtype", "isrealobj", "linspace", "logspace", "meshgrid", "nan", "ndim", "newaxis", "ones", "ones_like",
-    "pi", "result_type", "shape", "size", "tri", "uint8", "uint16", "uint32", "uint64", "zeros", "zeros_like",
+    "bool", "bool_", "complex128", "complex64", "e", "empty", "empty_like", "euler_gamma", "eye", "finfo",
+    "float16", "float32", "float64", "from_dlpack", "frombuffer", "fromiter", "fromstring", "identity", "iinfo",
+    "inf", "int16", "int32", "int64", "int8", "isdtype", "meshgrid", "mgrid", "nan", "newaxis", "ogrid", "ones",
+    "ones_like", "pi", "tri", "uint16", "uint32", "uint64", "uint8", "zeros", "zeros_like",
 ]  # fmt: skip
 
 pi, e, euler_gamma, inf, nan, newaxis = np.pi, np.e, np.euler_gamma, np.inf, np.nan, np.newaxis
@@ -37,7 +37,8 @@ def _creator(function: Callable[..., Any], summary: str) -> Function:
     name = function.__name__
 
     def create(*args: Any, requires_grad: Any = False, **kwargs: Any) -> Tensor:
-        result = wrap(function(*[raw(arg) for arg in args], **{k: raw(v) for k, v in kwargs.items()}))
+        # A copy, for the memory may be that of a buffer.
+        result = wrap(np.array(function(*strip(args), **strip(kwargs)), order="C"))
         if requires_grad:
             result.requires_grad = True
         return result
@@ -63,24 +64,37 @@ def _creator(function: Callable[..., Any], summary: str) -> Function:
 zeros = _creator(np.zeros, "A Tensor of zeros.")
 ones = _creator(np.ones, "A Tensor of ones.")
 empty = _creator(np.empty, "A Tensor whose elements have yet to be assigned.")
-full = _creator(np.full, "A Tensor of one value.")
-arange = _creator(np.arange, "Numbers at a given distance, without the end.")
-linspace = _creator(np.linspace, "A given number of equidistant numbers.")
-logspace = _creator(np.logspace, "A given number of powers with equidistant exponents.")
-geomspace = _creator(np.geomspace, "A given number of numbers with one ratio between neighbours.")
 eye = _creator(np.eye, "A matrix with ones on one diagonal and zeros elsewhere.")
 identity = _creator(np.identity, "The square identity matrix.")
 tri = _creator(np.tri, "A matrix of ones on and below a diagonal, zeros above.")
 
+from_dlpack = _creator(np.from_dlpack, "The numbers of an array of another library, copied.")
+frombuffer = _creator(np.frombuffer, "Numbers from the bytes of an object.")
+fromiter = _creator(np.fromiter, "Numbers from an iterable, of a given dtype.")
+fromstring = _creator(np.fromstring, "Numbers from a text.")
+
 zeros_like = _creator(np.zeros_like, "Zeros, of the shape and dtype of another array.")
 ones_like = _creator(np.ones_like, "Ones, of the shape and dtype of another array.")
 empty_like = _creator(np.empty_like, "Elements yet to be assigned, of the shape and dtype of another array.")
-full_like = _creator(np.full_like, "One value, of the shape and dtype of another array.")
 register_numpy(np.zeros_like, zeros_like)
 register_numpy(np.ones_like, ones_like)
 register_numpy(np.empty_like, empty_like)
-register_numpy(np.full_like, full_like)
-register_numpy(np.linspace, linspace)
+
+
+CONSTANT.update({np.zeros_like, np.ones_like, np.empty_like})
+
+
+class _Grid:
+    """``mgrid`` and ``ogrid``: coordinates of the points of a grid, from slices, as Tensors."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def __getitem__(self, key: Any) -> Any:
+        return dress(self._original[strip(key)])
+
+
+mgrid, ogrid = _Grid(np.mgrid), _Grid(np.ogrid)
 
 
 @implements(np.meshgrid)
@@ -121,27 +135,3 @@ def meshgrid(*xi: ArrayLike, copy: Any = True, sparse: Any = False, indexing: st
         return tuple(rows)
     shape = np.broadcast_shapes(*[row.shape for row in rows])
     return tuple([broadcast_to(row, shape) for row in rows])
-
-
-def _question(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of NumPy's whose answer is no array, for Tensors too."""
-
-    def ask(*args: Any, **kwargs: Any) -> Any:
-        return function(*[raw(arg) for arg in args], **{k: raw(v) for k, v in kwargs.items()})
-
-    ask.__name__ = ask.__qualname__ = function.__name__
-    ask.__doc__ = f"As ``numpy.{function.__name__}``, for Tensors and arrays; the answer is no Tensor."
-    register_numpy(function, ask)
-    return ask
-
-
-result_type = _question(np.result_type)
-can_cast = _question(np.can_cast)
-shape = _question(np.shape)
-ndim = _question(np.ndim)
-size = _question(np.size)
-iscomplexobj = _question(np.iscomplexobj)
-isrealobj = _question(np.isrealobj)
-allclose = _question(np.allclose)
-array_equal = _question(np.array_equal)
-array_equiv = _question(np.array_equiv)

@@ -13,7 +13,7 @@ from .conversion import asarray
 from .padding import pad
 from .shape import ravel
 
-__all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "diff"]
+__all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum"]
 
 
 def _from_the_end(g: Any, axis: int) -> Any:
@@ -145,33 +145,3 @@ def _cumulative(name: str, prim: Any, initial: int) -> Any:
 
 cumulative_sum = _cumulative("cumulative_sum", _cumsum, 0)
 cumulative_prod = _cumulative("cumulative_prod", _cumprod, 1)
-
-
-@implements((np.add, "accumulate"))
-def _add_accumulate(a: ArrayLike, axis: int = 0, dtype: Any = None, out: Any = None) -> Tensor:
-    return cumsum(a, axis, dtype, out)
-
-
-@implements((np.multiply, "accumulate"))
-def _multiply_accumulate(a: ArrayLike, axis: int = 0, dtype: Any = None, out: Any = None) -> Tensor:
-    return cumprod(a, axis, dtype, out)
-
-
-@implements(np.diff)
-def diff(a: ArrayLike, n: int = 1, axis: int = -1) -> Tensor:
-    """Differences of neighbours along an axis, `n` times over.
-
-    Raises
-    ------
-    ValueError
-        If `n` is negative.
-    """
-    x = asarray(a)
-    if n < 0:
-        raise ValueError(f"diff: n is {n}; it must not be negative")
-    axis = axis % x.ndim if -x.ndim <= axis < x.ndim else axis
-    later = (*[slice(None)] * axis, slice(1, None))
-    earlier = (*[slice(None)] * axis, slice(None, -1))
-    for _ in range(n):
-        x = x[later] != x[earlier] if x.dtype == bool else x[later] - x[earlier]
-    return x

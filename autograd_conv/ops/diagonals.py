@@ -10,9 +10,9 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..dispatch import implements
 from ..tensor import ArrayLike, Tensor, assign_out
 from .conversion import asarray
-from .elementwise import where
 from .indexing import scatter_add
 from .reduction import sum
+from .selection import where
 from .shape import moveaxis, ravel
 
 __all__ = ["diag", "diagflat", "diagonal", "trace", "tril", "triu"]

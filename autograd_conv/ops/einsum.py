@@ -14,10 +14,11 @@ import numpy as np
 
 from ..dispatch import implements
 from ..primitive import primitive
-from ..tensor import ArrayLike, Tensor, assign_out
+from ..tensor import Tensor, assign_out
+from .constants import question
 from .conversion import asarray
 
-__all__ = ["einsum"]
+__all__ = ["einsum", "einsum_path"]
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -235,7 +236,4 @@ def einsum(
     return result if out is None else assign_out("einsum", out, result)
 
 
-@implements(np.einsum_path)
-def _einsum_path(*operands: ArrayLike, optimize: Any = "greedy", **kwargs: Any) -> Any:
-    arrays: list[Any] = [operand._array if isinstance(operand, Tensor) else operand for operand in operands]
-    return np.einsum_path(*arrays, optimize=optimize, **kwargs)
+einsum_path = question(np.einsum_path)

@@ -10,8 +10,9 @@ import numpy as np
 from ..dispatch import implements
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw
+from .constants import constant
 from .conversion import asarray
-from .reduction import Axes, axes_of, finish, kept_shape, register_reduce, tupled
+from .reduction import Axes, axes_of, finish, kept_shape, tupled
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "min", "ptp",
@@ -31,7 +32,7 @@ def _extreme_vjp(g: Any, x: Any, ans: Any, axis: Any, where: Any) -> Any:
     return np.where(wins, g.reshape(kept) / count.astype(g.dtype), 0)
 
 
-def _extreme(name: str, numpy_function: Any, ufunc: np.ufunc, which: str) -> Callable[..., Tensor]:
+def _extreme(name: str, numpy_function: Any, which: str) -> Callable[..., Tensor]:
     def forward(x: Any, *, axis: Any = None, keepdims: Any = False, where: Any = True, **initial: Any) -> Any:
         return numpy_function(x, axis=axis, keepdims=keepdims, where=where, **initial)
 
@@ -72,12 +73,11 @@ def _extreme(name: str, numpy_function: Any, ufunc: np.ufunc, which: str) -> Cal
         If there are no elements, and no `initial`.
     """
 
-    register_reduce(ufunc, function)
     return implements(numpy_function)(function)
 
 
-max = _extreme("max", np.max, np.maximum, "Largest")
-min = _extreme("min", np.min, np.minimum, "Smallest")
+max = _extreme("max", np.max, "Largest")
+min = _extreme("min", np.min, "Smallest")
 # Two names of one function in NumPy 2, two functions in some releases.
 amax = implements(np.amax)(max)
 amin = implements(np.amin)(min)
@@ -137,38 +137,8 @@ def logsumexp(a: ArrayLike, axis: Axes = None, keepdims: bool = False) -> Tensor
 # --- answers without derivatives ---------------------------------------------------------------------------
 
 
-def _constant(numpy_function: Any, summary: str, ufunc: np.ufunc | None = None) -> Callable[..., Tensor]:
-    name = numpy_function.__name__
-    prim = primitive(lambda x, **settings: numpy_function(x, **settings), name=name, arguments=("x",))
-
-    def function(a: ArrayLike, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Tensor:
-        return finish(name, prim(asarray(a), axis=tupled(axis), keepdims=keepdims), out)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"""{summary}
-
-    Parameters
-    ----------
-    a : array_like
-    axis : int or tuple of int, optional
-        By default all.
-    out : Tensor, optional
-        Where to store the result.
-    keepdims : bool
-        Keep the reduced axes, with length one.
-
-    Returns
-    -------
-    Tensor
-        Of integers or booleans, without derivative.
-    """
-    if ufunc is not None:
-        register_reduce(ufunc, function)
-    return implements(numpy_function)(function)
-
-
-all = _constant(np.all, "Whether all elements are true, over axes.", np.logical_and)
-any = _constant(np.any, "Whether any element is true, over axes.", np.logical_or)
-argmax = _constant(np.argmax, "Position of the first of the largest elements; of the first NaN, if any.")
-argmin = _constant(np.argmin, "Position of the first of the smallest elements; of the first NaN, if any.")
-count_nonzero = _constant(np.count_nonzero, "Number of elements that are not zero, over axes.")
+all = constant(np.all, "Whether all elements are true, over axes.")
+any = constant(np.any, "Whether any element is true, over axes.")
+argmax = constant(np.argmax, "Position of the first of the largest elements; of the first NaN, if any.")
+argmin = constant(np.argmin, "Position of the first of the smallest elements; of the first NaN, if any.")
+count_nonzero = constant(np.count_nonzero, "Number of elements that are not zero, over axes.")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from .. import memory
-from ..dispatch import FUNCTIONS, implements
+from ..dispatch import CONSTANT, FUNCTIONS, implements
 from ..primitive import primitive, unbroadcast
 from ..tape import STATE
 from ..tensor import ArrayLike, Tensor, assign_out, raw, wrap
@@ -16,7 +16,7 @@ from .conversion import asarray
 from .shape import ravel, reshape
 
 __all__ = [
-    "argwhere", "compress", "extract", "flatnonzero", "nonzero", "put_along_axis", "take", "take_along_axis",
+    "argwhere", "compress", "extract", "flatnonzero", "ix_", "nonzero", "put_along_axis", "take", "take_along_axis",
 ]  # fmt: skip
 
 _BASIC = (int, slice, type(None), type(...), np.integer)
@@ -311,6 +311,15 @@ def flatnonzero(a: ArrayLike) -> Tensor:
 def argwhere(a: ArrayLike) -> Tensor:
     """Positions of the elements that are not zero: an integer Tensor with a row for each."""
     return wrap(np.argwhere(asarray(a)._array))
+
+
+@implements(np.ix_)
+def ix_(*args: ArrayLike) -> tuple[Tensor, ...]:
+    """Positions along each axis, shaped so that indexing with all of them gives a grid."""
+    return tuple([wrap(places) for places in np.ix_(*[np.asarray(raw(asarray(arg))) for arg in args])])
+
+
+CONSTANT.update({np.argwhere, np.flatnonzero, np.ix_, np.nonzero})
 
 
 def scatter_add(x: ArrayLike, key: Any, shape: tuple[int, ...]) -> Any:

@@ -17,8 +17,8 @@ from .conversion import asarray, astype
 from .shape import atleast_1d, atleast_2d, atleast_3d, ravel, reshape
 
 __all__ = [
-    "append", "array_split", "column_stack", "concat", "concatenate", "dsplit", "dstack", "hsplit", "hstack", "split",
-    "stack", "unstack", "vsplit", "vstack",
+    "append", "array_split", "column_stack", "concat", "concatenate", "dsplit", "dstack", "hsplit", "hstack",
+    "row_stack", "split", "stack", "unstack", "vsplit", "vstack",
 ]  # fmt: skip
 
 
@@ -150,6 +150,9 @@ def vstack(tup: Sequence[ArrayLike], *, dtype: Any = None, casting: str = "same_
     return concatenate([atleast_2d(item) for item in tup], 0, dtype=dtype)
 
 
+row_stack = vstack
+
+
 @implements(np.hstack)
 def hstack(tup: Sequence[ArrayLike], *, dtype: Any = None, casting: str = "same_kind") -> Tensor:
     """Join along the second axis; along the first for one-dimensional arrays."""
@@ -158,7 +161,7 @@ def hstack(tup: Sequence[ArrayLike], *, dtype: Any = None, casting: str = "same_
 
 
 @implements(np.dstack)
-def dstack(tup: Sequence[ArrayLike]) -> Tensor:
+def dstack(tup: Sequence[ArrayLike] | Tensor) -> Tensor:
     """Join along the third axis."""
     return concatenate([atleast_3d(item) for item in tup], 2)
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..dispatch import OPERATORS, implements
+from ..dispatch import FUNCTIONS, OPERATORS, implements
 from ..primitive import Primitive, primitive
 from ..tensor import ArrayLike, Tensor, assign_out
 from .conversion import asarray
 from .shape import expand_dims, moveaxis, ravel, reshape, roll, squeeze, transpose
 
-__all__ = ["cross", "dot", "inner", "kron", "matmul", "outer", "tensordot", "vdot", "vecdot"]
+__all__ = ["cross", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "vdot", "vecdot", "vecmat"]
 
 
 # --- matrix product ----------------------------------------------------------------------------------------
@@ -194,6 +194,34 @@ def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
     return squeeze(product, (-2, -1))
 
 
+def matvec(x1: ArrayLike, x2: ArrayLike, /, out: Any = None, *, dtype: Any = None) -> Tensor:
+    """Products of matrices, shape (..., m, n), and vectors, shape (..., n): shape (..., m)."""
+    x, y = asarray(x1, dtype), asarray(x2, dtype)
+    if x.ndim < 2 or y.ndim < 1 or x.shape[-1] != y.shape[-1]:
+        raise ValueError(
+            f"matvec: x1 has shape {x.shape} and x2 has shape {y.shape}; they must be (..., m, n) and (..., n)"
+        )
+    result = squeeze(_matmul(x, expand_dims(y, -1)), -1)
+    return result if out is None else assign_out("matvec", out, result)
+
+
+def vecmat(x1: ArrayLike, x2: ArrayLike, /, out: Any = None, *, dtype: Any = None) -> Tensor:
+    """Products of vectors, shape (..., n) and conjugated, and matrices, shape (..., n, m): shape (..., m)."""
+    x, y = asarray(x1, dtype), asarray(x2, dtype)
+    if x.ndim < 1 or y.ndim < 2 or x.shape[-1] != y.shape[-2]:
+        raise ValueError(
+            f"vecmat: x1 has shape {x.shape} and x2 has shape {y.shape}; they must be (..., n) and (..., n, m)"
+        )
+    if x.dtype.kind == "c":
+        x = np.conjugate(x)  # type: ignore[assignment]
+    result = squeeze(_matmul(expand_dims(x, -2), y), -2)
+    return result if out is None else assign_out("vecmat", out, result)
+
+
+if hasattr(np, "matvec"):  # NumPy 2.2
+    FUNCTIONS[np.matvec], FUNCTIONS[np.vecmat] = matvec, vecmat
+
+
 @implements(np.kron)
 def kron(a: ArrayLike, b: ArrayLike) -> Tensor:
     """Kronecker product: `b` in place of each element of `a`, multiplied by it."""
@@ -208,18 +236,30 @@ def kron(a: ArrayLike, b: ArrayLike) -> Tensor:
 
 
 @implements(np.cross)
-def cross(a: ArrayLike, b: ArrayLike, axis: int = -1) -> Tensor:
-    """Vector product of three-dimensional vectors along an axis, broadcast.
+def cross(
+    a: ArrayLike, b: ArrayLike, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Tensor:
+    """Vector product of three-dimensional vectors, broadcast.
+
+    Parameters
+    ----------
+    a, b : array_like
+    axisa, axisb, axisc : int
+        Axis of the vectors in `a`, in `b` and in the result.
+    axis : int, optional
+        All three at once.
 
     Raises
     ------
     ValueError
-        If the axis has another length than 3.
+        If an axis has another length than 3.
     """
+    if axis is not None:
+        axisa = axisb = axisc = axis
     x, y = asarray(a), asarray(b)
-    for name, array in (("a", x), ("b", y)):
-        if not -array.ndim <= axis < array.ndim or array.shape[axis] != 3:
-            raise ValueError(f"cross: {name} has shape {array.shape}; the length along axis {axis} must be 3")
-    x, y = moveaxis(x, axis, -1), moveaxis(y, axis, -1)
+    for name, array, k in (("a", x, axisa), ("b", y, axisb)):
+        if not -array.ndim <= k < array.ndim or array.shape[k] != 3:
+            raise ValueError(f"cross: {name} has shape {array.shape}; the length along axis {k} must be 3")
+    x, y = moveaxis(x, axisa, -1), moveaxis(y, axisb, -1)
     product = roll(x, -1, -1) * roll(y, -2, -1) - roll(x, -2, -1) * roll(y, -1, -1)
-    return moveaxis(product, -1, axis)
+    return moveaxis(product, -1, axisc)

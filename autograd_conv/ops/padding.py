@@ -12,7 +12,8 @@ from ..dispatch import implements
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw
 from .conversion import asarray
-from .shape import broadcast_to, ravel, reshape
+from .joining import concatenate
+from .shape import broadcast_to, moveaxis, ravel, reshape
 
 __all__ = ["pad", "repeat", "tile"]
 
@@ -58,14 +59,34 @@ def _width_pairs(pad_width: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     return tuple([(int(before), int(after)) for before, after in table])
 
 
+_COPIES = ("edge", "reflect", "symmetric", "wrap")
+_STATISTICS: dict[str, Any] = {"maximum": np.max, "minimum": np.min, "mean": np.mean, "median": np.median}
+_MODES = (
+    "constant",
+    "edge",
+    "empty",
+    "linear_ramp",
+    "maximum",
+    "mean",
+    "median",
+    "minimum",
+    "reflect",
+    "symmetric",
+    "wrap",
+)
+
+
 @implements(np.pad)
 def pad(
     array: ArrayLike,
     pad_width: Any,
-    mode: str = "constant",
+    mode: Any = "constant",
     *,
     constant_values: ArrayLike = 0,
+    end_values: ArrayLike = 0,
+    stat_length: Any = None,
     reflect_type: str = "even",
+    **kwargs: Any,
 ) -> Tensor:
     """Extend an array on all sides.
 
@@ -75,51 +96,169 @@ def pad(
     pad_width : int, pair, sequence of pairs, or dict
         ``(before, after)`` for each axis, or a pair or a number for all, or a dict from axes to them. Unlike in
         NumPy, negative widths are allowed in mode "constant": they crop.
-    mode : {"constant", "edge", "reflect", "symmetric", "wrap", "empty"}
-        What the new elements are: a constant, or copies of others, whose cotangents then add up.
-    constant_values : array_like
-        A number, or numbers that broadcast to ``(array.ndim, 2)`` like widths.
-    reflect_type : {"even"}
-        For compatibility.
+    mode : str or callable
+        What the new elements are: "constant"; copies of others ("edge", "reflect", "symmetric", "wrap"); a ramp to
+        `end_values` ("linear_ramp"); the "maximum", "minimum", "mean" or "median" of the outermost elements;
+        "empty", here zeros; or a function ``mode(vector, (before, after), axis, kwargs)``, which gets a Tensor with
+        one axis and changes it.
+    constant_values, end_values : array_like
+        A number, or numbers that broadcast to ``(array.ndim, 2)`` like widths. Gradients reach them.
+    stat_length : int or array_like of int, optional
+        How many of the outermost elements count; by default all. Broadcast like widths.
+    reflect_type : {"even", "odd"}
+        "odd": reflected at the outermost element as a point, ``2 * edge - reflected``.
+    **kwargs
+        For a function.
 
     Returns
     -------
     Tensor
+        Cotangents of the new elements go to those from which they were made.
 
     Raises
     ------
     ValueError
-        For another mode; for negative widths in a mode that copies, or that would crop more than there is.
+        For another mode; for negative widths in a mode other than "constant", or that would crop more than there
+        is; where there are no elements to copy.
     """
     x = asarray(array)
     widths = _width_pairs(pad_width, x.ndim)
-    if mode in ("constant", "empty"):
-        for axis, (n, (before, after)) in enumerate(zip(x.shape, widths)):
-            if n + min(before, 0) + min(after, 0) < 0:
-                raise ValueError(f"pad: widths {(before, after)} crop more from axis {axis} than its length {n}")
-        values = np.asarray(raw(constant_values))
-        result: Tensor
-        if values.ndim == 0:
-            result = _pad(x, widths=widths, value=values.item())
-            return result
-        # One axis after the other, since later axes fill the corners, as in NumPy.
-        for axis, sides in enumerate(np.broadcast_to(values, (x.ndim, 2)).tolist()):
-            for side, value in enumerate(sides):
-                one = [(0, 0)] * x.ndim
-                one[axis] = (widths[axis][0], 0) if side == 0 else (0, widths[axis][1])
-                x = _pad(x, widths=tuple(one), value=value)
-        return x
-    if mode not in ("edge", "reflect", "symmetric", "wrap") or reflect_type != "even":
+    if callable(mode):
+        return _pad_by_function(x, widths, mode, kwargs)
+    if mode not in _MODES or reflect_type not in ("even", "odd"):
         raise ValueError(
-            f"pad: mode={mode!r} with reflect_type={reflect_type!r} is not covered; modes are 'constant', 'edge', "
-            "'reflect', 'symmetric' and 'wrap', with reflect_type 'even'"
+            f"pad: mode is {mode!r} and reflect_type is {reflect_type!r}; modes are {', '.join(map(repr, _MODES))}, "
+            "and reflect_type is 'even' or 'odd'"
         )
+    if kwargs:
+        raise ValueError(f"pad: mode {mode!r} has no parameter {next(iter(kwargs))!r}")
+    if mode in ("constant", "empty"):
+        return _pad_by_constant(x, widths, constant_values)
     for axis, (n, width) in enumerate(zip(x.shape, widths)):
         if min(width) < 0:
             raise ValueError(f"pad: widths {width} for axis {axis}; only mode 'constant' takes negative ones")
-        if width != (0, 0):
-            source = np.pad(np.arange(n), width, mode)  # type: ignore[call-overload]
+        if width == (0, 0):
+            continue
+        if mode == "linear_ramp":
+            x = _ramp(x, width, axis, _pair_of(end_values, x.ndim, axis))
+        elif mode in _STATISTICS:
+            x = _statistic(x, width, axis, mode, stat_length)
+        elif reflect_type == "odd" and mode in ("reflect", "symmetric"):
+            x = _pad_odd(x, width, axis, mode)
+        else:
+            source = np.pad(np.arange(n), width, mode)
             x = x[(slice(None),) * axis + (source,)]
+    return x
+
+
+def _pair_of(values: Any, ndim: int, axis: int) -> Tensor:
+    """The two values for an axis, of what broadcasts to ``(ndim, 2)``."""
+    return broadcast_to(asarray(values), (ndim, 2))[axis]
+
+
+def _pad_by_constant(x: Tensor, widths: Any, constant_values: Any) -> Tensor:
+    for axis, (n, (before, after)) in enumerate(zip(x.shape, widths)):
+        if n + min(before, 0) + min(after, 0) < 0:
+            raise ValueError(f"pad: widths {(before, after)} crop more from axis {axis} than its length {n}")
+    values = asarray(constant_values)
+    result: Tensor
+    if values.requires_grad:
+        # Cropped first, and extended by the values themselves.
+        x = _pad(x, widths=tuple([(min(b, 0), min(a, 0)) for b, a in widths]), value=0)
+        for axis, (before, after) in enumerate(widths):
+            first, last = _pair_of(values, x.ndim, axis)
+            lengths = [x.shape[:axis], x.shape[axis + 1 :]]
+            parts = [
+                broadcast_to(first.astype(x.dtype), (*lengths[0], max(before, 0), *lengths[1])),
+                x,
+                broadcast_to(last.astype(x.dtype), (*lengths[0], max(after, 0), *lengths[1])),
+            ]
+            x = concatenate(parts, axis)
+        return x
+    if values.ndim == 0:
+        result = _pad(x, widths=widths, value=values.item())
+        return result
+    # One axis after the other, since later axes fill the corners, as in NumPy.
+    for axis, sides in enumerate(np.broadcast_to(values._array, (x.ndim, 2)).tolist()):
+        for side, value in enumerate(sides):
+            one = [(0, 0)] * x.ndim
+            one[axis] = (widths[axis][0], 0) if side == 0 else (0, widths[axis][1])
+            x = _pad(x, widths=tuple(one), value=value)
+    return x
+
+
+def _rounded(values: Any, dtype: Any) -> Any:
+    """Made elements in the dtype of the array: integers are rounded."""
+    return values.round().astype(dtype) if dtype.kind in "iu" and values.dtype.kind == "f" else values.astype(dtype)
+
+
+def _ramp(x: Tensor, width: tuple[int, int], axis: int, ends: Tensor) -> Tensor:
+    """From the end value, in equal steps, to the outermost element."""
+    before = (slice(None),) * axis
+    parts = [x]
+    for side, (count, end) in enumerate(zip(width, ends)):
+        share = np.arange(1, count + 1) / max(count, 1)  # 1 at the outer end
+        share = (share[::-1] if side == 0 else share).reshape([-1 if k == axis else 1 for k in range(x.ndim)])
+        edge = x[(*before, slice(0, 1) if side == 0 else slice(x.shape[axis] - 1, None))]
+        ramp = edge + (end - edge) * share
+        # NumPy truncates ramps of integers.
+        ramp = ramp.astype(x.dtype, copy=False)
+        parts = [ramp, *parts] if side == 0 else [*parts, ramp]
+    return concatenate(parts, axis)
+
+
+def _statistic(x: Tensor, width: tuple[int, int], axis: int, mode: str, stat_length: Any) -> Tensor:
+    n = x.shape[axis]
+    lengths = (n, n)
+    if stat_length is not None:
+        table = np.broadcast_to(np.asarray(raw(stat_length)), (x.ndim, 2))[axis]
+        if (table < 1).any():
+            raise ValueError(f"pad: stat_length is {stat_length!r}; lengths must be at least 1")
+        lengths = (min(int(table[0]), n), min(int(table[1]), n))
+    before = (slice(None),) * axis
+    sides = []
+    for count, part in zip(width, (slice(0, lengths[0]), slice(n - lengths[1], n))):
+        value = _STATISTICS[mode](x[(*before, part)], axis=axis, keepdims=True)
+        sides.append(broadcast_to(_rounded(value, x.dtype), (*x.shape[:axis], count, *x.shape[axis + 1 :])))
+    return concatenate([sides[0], x, sides[1]], axis)
+
+
+def _pad_odd(x: Tensor, width: tuple[int, int], axis: int, mode: str) -> Tensor:
+    """Reflections at the outermost elements as points; again and again, if the array is shorter than the width."""
+    before = (slice(None),) * axis
+    left, right = width
+    skip = 1 if mode == "reflect" else 0
+    while left > 0 or right > 0:
+        n = x.shape[axis]
+        if n == 1 and mode == "reflect":  # nothing beside the point: it is repeated
+            return concatenate([x] * (1 + left + right), axis)
+        most = n - skip
+        parts = [x]
+        if left > 0:
+            count = min(left, most)
+            mirrored = np.flip(x[(*before, slice(skip, skip + count))], axis)
+            parts.insert(0, 2 * x[(*before, slice(0, 1))] - mirrored)
+            left -= count
+        if right > 0:
+            count = min(right, most)
+            mirrored = np.flip(x[(*before, slice(n - skip - count, n - skip))], axis)
+            parts.append(2 * x[(*before, slice(n - 1, n))] - mirrored)
+            right -= count
+        x = concatenate(parts, axis)
+    return x
+
+
+def _pad_by_function(x: Tensor, widths: Any, function: Any, kwargs: dict[str, Any]) -> Tensor:
+    """NumPy's protocol: the function changes each padded vector in place."""
+    x = _pad(x, widths=widths, value=0)
+    for axis in range(x.ndim):
+        rows = moveaxis(x, axis, -1)
+        changed = rows + np.zeros((), x.dtype)
+        for slot in np.ndindex(*rows.shape[:-1]):
+            vector = changed[slot] + np.zeros((), x.dtype)
+            function(vector, widths[axis], axis, kwargs)
+            changed[slot] = vector
+        x = moveaxis(changed, -1, axis)
     return x
 
 

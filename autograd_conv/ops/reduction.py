@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..dispatch import FUNCTIONS, implements
+from ..dispatch import implements
 from ..primitive import Primitive, primitive
 from ..tensor import ArrayLike, Tensor, assign_out, raw
 from .conversion import asarray, astype
-from .elementwise import where as select
+from .selection import where as select
 
-__all__ = ["average", "mean", "nansum", "prod", "std", "sum", "var"]
+__all__ = ["average", "mean", "prod", "std", "sum", "var"]
 
 Axes = int | tuple[int, ...] | None
 
@@ -52,27 +52,6 @@ def tupled(axis: Any) -> Any:
 def finish(name: str, result: Any, out: Any) -> Tensor:
     finished: Tensor = result if out is None else assign_out(name, out, result)
     return finished
-
-
-def register_reduce(ufunc: np.ufunc, function: Callable[..., Tensor]) -> None:
-    """Make ``ufunc.reduce`` of a Tensor call `function`; unlike those, it reduces the first axis by default."""
-
-    def reduce(
-        a: ArrayLike,
-        axis: Axes = 0,
-        dtype: Any = None,
-        out: Any = None,
-        keepdims: bool = False,
-        initial: Any = None,
-        where: Any = True,
-    ) -> Tensor:
-        more = {"initial": initial} if initial is not None else {}
-        if where is not True:
-            more["where"] = where
-        x = asarray(a) if dtype is None else astype(a, dtype, copy=False)
-        return function(x, axis=axis, out=out, keepdims=keepdims, **more)
-
-    FUNCTIONS[ufunc, "reduce"] = reduce
 
 
 # --- sums --------------------------------------------------------------------------------------------------
@@ -138,17 +117,7 @@ def sum(
     if where is not True:
         x = select(where, x, 0)
     result = _sum(x, axis=tupled(axis), dtype=dtype, keepdims=keepdims)
-    return finish("sum", result if initial is None else result + initial, out)
-
-
-register_reduce(np.add, sum)
-
-
-@implements(np.nansum)
-def nansum(a: ArrayLike, axis: Axes = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
-    """Sum over axes with NaN as zero; the cotangent of a NaN is 0."""
-    x = asarray(a)
-    return sum(select(np.isnan(x._array), 0, x), axis, dtype, out, keepdims)
+    return finish("sum", result if initial is None else result + asarray(initial, result.dtype), out)
 
 
 @implements(np.mean)
@@ -216,14 +185,23 @@ def average(
         return (result, total) if returned else result
     w = asarray(weights)
     if w.shape != x.shape:
-        if not isinstance(axis, int) or w.ndim != 1 or w.shape[0] != x.shape[axis]:
-            raise ValueError(
-                f"average: weights have shape {w.shape} and a has shape {x.shape}; they must be equal, or the "
-                f"weights one-dimensional along a single axis (axis={axis})"
+        if axis is None:
+            raise TypeError(
+                f"average: weights have shape {w.shape} and a has shape {x.shape}; without axis they must be equal"
             )
-        w = w.reshape([n if k == axis % x.ndim else 1 for k, n in enumerate(x.shape)])
+        axes = axes_of(axis, x.ndim)
+        lengths = tuple([x.shape[k] for k in axes])
+        if w.shape != lengths:
+            raise ValueError(
+                f"average: weights have shape {w.shape}; they must have the shape {x.shape} of a, or that of its "
+                f"averaged axes, {lengths}"
+            )
+        order = tuple(np.argsort(axes).tolist())
+        w = np.transpose(w, order).reshape([n if k in axes else 1 for k, n in enumerate(x.shape)])
     weighted = x * w
     total = sum(w * np.ones(x.shape, w.dtype), axis, keepdims=keepdims)
+    if not np.all(total._array):
+        raise ZeroDivisionError("average: the weights add up to 0")
     result = sum(weighted, axis, keepdims=keepdims) / total
     return (result, total) if returned else result
 
@@ -257,6 +235,30 @@ _std = primitive(
 ).defvjp(x=_std_vjp)
 
 
+def _spread_of_some(x: Any, axis: Any, ddof: float, keepdims: bool, where: Any, mean: Any) -> Tensor:
+    """The variance with ``where=`` or ``mean=``, by its definition."""
+    included = np.broadcast_to(np.asarray(raw(where), bool), x.shape)
+    count = np.sum(included, axis=axis, keepdims=True)
+    x = select(included, x, 0)
+    if mean is None:
+        mean = sum(x, axis, keepdims=True) / count
+    squares = sum(select(included, x - mean, 0) ** 2, axis, keepdims=True)
+    result = squares / np.maximum(count - ddof, 0).astype(squares.dtype)
+    return result if keepdims else reshape_to(result, x.shape, axis)
+
+
+def reshape_to(result: Tensor, x_shape: tuple[int, ...], axis: Any) -> Tensor:
+    """Drop the reduced axes, which were kept with length one."""
+    reduced = axes_of(axis, len(x_shape))
+    return result.reshape(tuple([n for k, n in enumerate(x_shape) if k not in reduced]))
+
+
+def _root(x: Tensor) -> Tensor:
+    """Square root with derivative 0 at 0, as in `_std_vjp`."""
+    flat = np.equal(x._array, 0)
+    return select(flat, 0, np.sqrt(select(flat, 1, x))).astype(x.dtype, copy=False)
+
+
 def _spread(name: str, prim: Primitive, summary: str, note: str) -> Callable[..., Tensor]:
     def function(
         a: ArrayLike,
@@ -266,6 +268,8 @@ def _spread(name: str, prim: Primitive, summary: str, note: str) -> Callable[...
         ddof: float = 0,
         keepdims: bool = False,
         *,
+        where: Any = True,
+        mean: ArrayLike | None = None,
         correction: float | None = None,
     ) -> Tensor:
         if correction is not None:
@@ -274,8 +278,12 @@ def _spread(name: str, prim: Primitive, summary: str, note: str) -> Callable[...
                     f"{name}: ddof={ddof} and correction={correction} are two names of one thing; give one of them"
                 )
             ddof = correction
-        result = prim(asarray(a), axis=tupled(axis), dtype=dtype, ddof=ddof, keepdims=keepdims)
-        return finish(name, result, out)
+        x = asarray(a)
+        if where is True and mean is None:
+            return finish(name, prim(x, axis=tupled(axis), dtype=dtype, ddof=ddof, keepdims=keepdims), out)
+        x = astype(x, dtype or np.result_type(x.dtype, np.float16), copy=False)
+        result = _spread_of_some(x, tupled(axis), ddof, keepdims, where, mean)
+        return finish(name, result if prim is _var else _root(result), out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{summary}
@@ -283,10 +291,12 @@ def _spread(name: str, prim: Primitive, summary: str, note: str) -> Callable[...
     Parameters
     ----------
     a : array_like
-    axis, dtype, out, keepdims
+    axis, dtype, out, keepdims, where
         As for `mean`.
     ddof : float
         "Delta degrees of freedom": the sum of squares is divided by n - `ddof`. The default of 0 is NumPy's.
+    mean : array_like, optional
+        The mean, if it is known, with the reduced axes kept.
     correction : float, optional
         Another name of `ddof`.
 
@@ -372,7 +382,4 @@ def prod(
     if where is not True:
         x = select(where, x, 1)
     result = _prod(x, axis=tupled(axis), dtype=dtype, keepdims=keepdims)
-    return finish("prod", result if initial is None else result * initial, out)
-
-
-register_reduce(np.multiply, prod)
+    return finish("prod", result if initial is None else result * asarray(initial, result.dtype), out)

@@ -199,6 +199,9 @@ def test_operators_nest_over_plain_numbers():
     assert ac.grad(lambda y: y * ac.grad(lambda x: x * x * y)(3.0))(2.0) == pytest.approx(24.0)
     assert ac.grad(lambda y: ac.jvp(lambda x: x * x * y, (3.0,), (1.0,))[1])(2.0) == pytest.approx(6.0)
     assert ac.jvp(lambda y: ac.grad(lambda x: x * x * y)(3.0), (2.0,), (1.0,))[1] == pytest.approx(6.0)
+    # Arguments of the calls inside are constants to the one outside: numbers in, numbers out.
+    assert isinstance(ac.grad(lambda y: y * ac.grad(lambda x: x * x * y)(3.0))(2.0), np.float64)
+    assert isinstance(ac.hvp(lambda x: ac.grad(lambda y: x * y**2)(x) ** 2)(3.0, 1.0), np.float64)
 
 
 def test_a_derivative_of_tensors_joins_their_history():

@@ -20,7 +20,7 @@ def test_what_was_saved_comes_back(tmp_path, rng):
     loaded = ac.load(tmp_path / "parameters")
     assert list(loaded) == list(arrays)
     for name, value in arrays.items():
-        expected = np.asarray(value)
+        expected = value.numpy() if isinstance(value, ac.Tensor) else np.asarray(value)
         np.testing.assert_array_equal(loaded[name], expected)
         assert loaded[name].dtype == expected.dtype
     assert [p.name for p in tmp_path.iterdir()] == ["parameters"]

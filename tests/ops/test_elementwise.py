@@ -36,10 +36,10 @@ DOMAINS = {
 DISCRETE = {
     np.isnan, np.isinf, np.isfinite, np.signbit, np.logical_not, np.invert, np.equal, np.not_equal, np.less,
     np.less_equal, np.greater, np.greater_equal, np.logical_and, np.logical_or, np.logical_xor, np.bitwise_and,
-    np.bitwise_or, np.bitwise_xor, np.left_shift, np.right_shift,
+    np.bitwise_or, np.bitwise_xor, np.left_shift, np.right_shift, np.gcd, np.lcm, np.bitwise_count,
 }  # fmt: skip
 ALWAYS_DOUBLE = {np.float_power}
-SMOOTH = [ufunc for ufunc in OPERATORS if ufunc not in DISCRETE and ufunc is not np.matmul]
+SMOOTH = [ufunc for ufunc in OPERATORS if ufunc not in {*DISCRETE, np.matmul, np.ldexp, np.nextafter}]
 
 
 def _sample(ufunc, rng, shape):
@@ -90,9 +90,9 @@ def test_discrete_functions(rng, ufunc):
 
 
 def test_every_public_name_is_that_of_numpy():
-    from autograd_conv.ops import elementwise
+    from autograd_conv.ops import discrete, elementwise
 
-    for name in elementwise.__all__:
+    for name in (*discrete.__all__, *elementwise.__all__):
         assert callable(getattr(ac, name)), name
         numpy_function = getattr(np, name, None)
         if numpy_function is not None and numpy_function in FUNCTIONS:

@@ -349,8 +349,8 @@ def test_positions_and_selection(rng):
         np.testing.assert_array_equal(ours.numpy(), theirs)
     np.testing.assert_array_equal(np.argwhere(t), np.argwhere(x))
     np.testing.assert_array_equal(np.flatnonzero(t), np.flatnonzero(x))
-    np.testing.assert_array_equal(ac.compress([True, False, True], t, 0), x[[0, 2]])
-    np.testing.assert_array_equal(np.extract(x > 0, t), x[x > 0])
+    np.testing.assert_array_equal(ac.compress([True, False, True], t, 0).numpy(), x[[0, 2]])
+    np.testing.assert_array_equal(np.extract(x > 0, t).numpy(), x[x > 0])
     ac.testing.check_vjp(lambda x: ac.compress([True, False, True], x, 1), rng.standard_normal((3, 4)))
 
 

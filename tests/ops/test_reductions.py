@@ -241,8 +241,12 @@ def test_average(agrees, rng):
     agrees(lambda a, b: ac.average(a, 0, b), lambda a, b: np.average(a, 0, b), x, w[:, 0].copy())
     _, total = ac.average(x, 0, w[:, 0], returned=True)
     np.testing.assert_allclose(total.numpy(), np.full(4, w[:, 0].sum()))
-    with pytest.raises(ValueError, match="average: weights"):
+    with pytest.raises(TypeError, match="average: weights"):  # as NumPy's
         ac.average(x, None, w[0])
+    with pytest.raises(ValueError, match="average: weights"):
+        ac.average(x, 1, w[:2, 0])
+    with pytest.raises(ZeroDivisionError, match="average: the weights"):
+        ac.average(x, 1, [1.0, -1.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1, (0, 2)])

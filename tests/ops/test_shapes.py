@@ -195,8 +195,8 @@ def test_pad_by_axis_names_and_refusals(rng):
     np.testing.assert_array_equal(ac.pad(x, {-1: (1, 2)}).numpy(), np.pad(x, ((0, 0), (1, 2))))
     with pytest.raises(ValueError, match="pad_width names axis 2"):
         ac.pad(x, {2: 1})
-    with pytest.raises(ValueError, match="'linear_ramp'"):
-        ac.pad(x, 1, "linear_ramp")
+    with pytest.raises(ValueError, match="mode is 'lin'"):
+        ac.pad(x, 1, "lin")
     with pytest.raises(ValueError, match="only mode 'constant'"):
         ac.pad(x, -1, "edge")
     with pytest.raises(ValueError, match=r"must broadcast to \(2, 2\)"):
