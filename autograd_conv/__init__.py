@@ -53,6 +53,10 @@ from . import optim as optim
 from . import special as special
 from . import testing as testing
 from ._version import __version__ as __version__
+from .array_api import (
+    __array_api_version__ as __array_api_version__,
+    __array_namespace_info__ as __array_namespace_info__,
+)
 from .custom import custom_vjp as custom_vjp
 from .derivatives import (
     elementwise_grad as elementwise_grad,

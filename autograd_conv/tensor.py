@@ -6,6 +6,7 @@ the NumPy function in question (`autograd_conv.dispatch`) and call it.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -441,6 +442,33 @@ class Tensor:
         self, function: Any, types: Sequence[type], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         return lookup(function)(*args, **kwargs)
+
+    # --- the Array API standard -----------------------------------------------------------------------------
+
+    @property
+    def device(self) -> str:
+        """Where the array lies: there is one device."""
+        return "cpu"
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
+        """The Tensor itself; the only device is "cpu"."""
+        if device != "cpu" or stream is not None:
+            raise ValueError(f'Tensor.to_device: device {device!r}, stream {stream!r}; there is one device, "cpu"')
+        return self
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The module whose functions take Tensors (Array API standard)."""
+        if api_version not in (None, "2021.12", "2022.12", "2023.12", "2024.12"):
+            raise ValueError(f"Tensor.__array_namespace__: version {api_version!r} of the standard is not known")
+        return sys.modules[__package__]
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """The values as a DLPack capsule; a copy, because Tensors share no memory that others may write to."""
+        return self._array.copy().__dlpack__(**{k: v for k, v in options.items() if k != "copy"})
+
+    def __dlpack_device__(self) -> tuple[Any, Any]:
+        """Kind and number of the device, for DLPack."""
+        return self._array.__dlpack_device__()
 
     # --- methods of ndarray -------------------------------------------------------------------------------
 
