@@ -38,7 +38,8 @@ def _ufunc(ufunc: np.ufunc, summary: str, **rules: Rule) -> Callable[..., Tensor
     arguments = ("x",) if ufunc.nin == 1 else ("x", "y")
     prim: Primitive = primitive(ufunc, name=ufunc.__name__, arguments=arguments, broadcasts=True)
     prim.defvjp(**rules)
-    OPERATORS[ufunc] = prim
+    call: Callable[..., Any] = prim.unary if ufunc.nin == 1 else prim.binary
+    OPERATORS[ufunc] = call
 
     def function(*arrays: ArrayLike, out: Any = None, where: Any = True, dtype: Any = None) -> Any:
         if len(arrays) != ufunc.nin:
@@ -55,7 +56,7 @@ def _ufunc(ufunc: np.ufunc, summary: str, **rules: Rule) -> Callable[..., Tensor
                 arrays = (as_tensor(arrays[0]), arrays[1])
         if ufunc.nin == 2 and isinstance(arrays[1], (list, tuple)):
             arrays = (arrays[0], as_tensor(arrays[1]))
-        result = prim(*arrays)
+        result = call(*arrays)
         if where is not True:
             result = _masked(ufunc.__name__, where, result, out)
         return result if out is None else assign_out(ufunc.__name__, out, result)

@@ -42,7 +42,7 @@ def _matmul_y(g: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
 
 _matmul: Primitive = primitive(np.matmul, name="matmul", arguments=("x", "y"), broadcasts=True)
 _matmul.defvjp(x=_matmul_x, y=_matmul_y)
-OPERATORS[np.matmul] = _matmul
+OPERATORS[np.matmul] = _matmul.binary
 
 
 @implements(np.matmul)
