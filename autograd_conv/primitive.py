@@ -28,6 +28,7 @@ every order of derivative follows from the first.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
@@ -40,7 +41,7 @@ from .memory import SEALS, settle
 from .tape import STATE, Output, Record, new_record
 from .tensor import Tensor, raw, wrap
 
-__all__ = ["Primitive", "primitive", "unbroadcast"]
+__all__ = ["Primitive", "primitive", "repeat_to", "unbroadcast"]
 
 Rule = Callable[..., Any]
 
@@ -628,7 +629,7 @@ def _keep(arg: Any) -> Any:
 
 
 def _shape(array: Any) -> tuple[int, ...]:
-    return np.shape(array)
+    return array.shape if isinstance(array, np.ndarray) else np.shape(array)
 
 
 def _dtype(array: Any) -> np.dtype[Any]:
@@ -680,14 +681,43 @@ def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
     """
     given = cotangent.shape
     extra = len(given) - len(shape)
-    if extra < 0 or any(n not in (m, 1) for n, m in zip(shape, given[extra:])):
+    axes = list(range(extra))
+    fits = extra >= 0
+    for axis, n in enumerate(shape, extra):
+        if fits and given[axis] != n:
+            axes.append(axis)
+            fits = n == 1
+    if not fits:
         # A rule may return less than the broadcast shape (a constant, say): repeat it first.
-        target = np.broadcast_shapes(given, shape)
-        if target != shape:
+        if np.broadcast_shapes(given, shape) != shape:
             raise ValueError(f"a cotangent of shape {given} does not fit an argument of shape {shape}")
-        return np.broadcast_to(cotangent, shape)
-    axes = tuple(axis for axis in range(len(given)) if axis < extra or (shape[axis - extra] == 1 and given[axis] != 1))
-    return np.sum(cotangent, axis=axes).reshape(shape) if axes else cotangent.reshape(shape)
+        return repeat_to(cotangent, shape)
+    return np.add.reduce(cotangent, axis=tuple(axes)).reshape(shape) if axes else cotangent.reshape(shape)
+
+
+# Elements up to which repeated values are written out: NumPy's detour to a view takes about as long (2 microseconds).
+_WRITTEN_OUT = 4096
+
+
+def repeat_to(values: Any, shape: tuple[int, ...]) -> Any:
+    """``np.broadcast_to(values, shape)`` for rules, quick for small arrays; a view if `shape` is large.
+
+    Parameters
+    ----------
+    values : ndarray, NumPy scalar or Tensor
+    shape : tuple of int
+        To which the shape of `values` can be broadcast.
+
+    Returns
+    -------
+    ndarray or Tensor
+        Of shape `shape`; not to be written to.
+    """
+    if isinstance(values, Tensor) or math.prod(shape) > _WRITTEN_OUT:
+        return np.broadcast_to(values, shape)
+    result = np.empty(shape, values.dtype)
+    result[...] = values
+    return result
 
 
 def primitive(

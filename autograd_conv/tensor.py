@@ -418,7 +418,7 @@ class Tensor:
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         function = lookup(ufunc if method == "__call__" else (ufunc, method))
-        out = kwargs.pop("out", None)
+        out = kwargs.pop("out", None) if kwargs else None
         if out is None:
             return function(*inputs, **kwargs)
         if isinstance(out, tuple):
