@@ -68,8 +68,8 @@ class _Plan:
     joint : (rule, sources) or None
         The same for a joint rule.
     pick : callable or None
-        Takes what goes into ``Record.saved`` from the tuple of the arguments' arrays and the output; None if there is
-        something else in `saves` as well.
+        Takes what goes into ``Record.saved`` from the tuple of the arguments' arrays and the output; None if these do
+        not suffice.
     fixed : int
         Number of array arguments before the variadic ones.
     """
@@ -263,9 +263,7 @@ class Primitive:
                     sources = () if rule is None else place(self._parse(rule), argnum)
                     in_saved = all(type(source) is int and source >= 0 for source in sources)
                     plan.rules.append((argnum, rule, len(sources) if in_saved else -1, sources))
-        count = pattern.bit_length() - 1
-        if all(kind == _ANSWER or (kind == _ARGUMENT and 0 <= which < count) for kind, which in plan.saves):
-            plan.pick = _picker([count if kind == _ANSWER else which for kind, which in plan.saves])
+        plan.pick = _picker(plan.saves, pattern.bit_length() - 1)
         self._plans[pattern] = plan
         return plan
 
@@ -611,14 +609,20 @@ class Primitive:
         return tuple(values)
 
 
-def _picker(positions: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """A function that takes the values at `positions` out of a tuple."""
-    if not positions:
+def _picker(saves: list[tuple[int, int]], count: int) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
+    """A function that takes what is saved from the tuple of `count` arguments and the output, where that suffices."""
+    read: dict[int, Callable[[Any], Any] | None] = {_ARGUMENT: None, _ANSWER: None, _SHAPE: _shape, _DTYPE: _dtype}
+    if any(kind not in read or (kind != _ANSWER and not 0 <= which < count) for kind, which in saves):
+        return None
+    picks = [(count if kind == _ANSWER else which, read[kind]) for kind, which in saves]
+    if not picks:
         return lambda values: ()
-    if len(positions) == 1:
-        (position,) = positions
+    if any(reader for _, reader in picks):
+        return lambda values: tuple([values[k] if reader is None else reader(values[k]) for k, reader in picks])
+    if len(picks) == 1:
+        position = picks[0][0]
         return lambda values: (values[position],)
-    return itemgetter(*positions)
+    return itemgetter(*[position for position, _ in picks])
 
 
 def _keep(arg: Any) -> Any:
