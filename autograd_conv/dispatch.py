@@ -19,7 +19,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 """NumPy function, or (ufunc, method name) -> our function with the same signature."""
 
 OPERATORS: dict[np.ufunc, Callable[..., Any]] = {}
-"""Universal function -> primitive. Python's operators take this shorter way."""
+"""Universal function -> how its primitive is called. Python's operators take this shorter way."""
 
 CONSTANT: set[Any] = set()
 """Functions of NumPy whose results have no derivative, or one that is zero wherever it exists."""

@@ -10,7 +10,7 @@ import numpy as np
 from . import memory
 from .errors import AutodiffError
 from .tape import STATE, Node, State, sweep
-from .tensor import ArrayLike, Tensor, add_in_place, seed_for, wrap
+from .tensor import ArrayLike, Tensor, seed_for, wrap
 
 __all__ = ["grad"]
 
@@ -91,7 +91,6 @@ def grad(
             [value._node for value in input_list],  # type: ignore[misc]
             retain_graph=retain_graph or create_graph,
             create_graph=create_graph,
-            add_in_place=add_in_place,
         )
     finally:
         if token is not None:

@@ -24,6 +24,7 @@ import numpy as np
 __all__ = [
     "SEALS",
     "Slot",
+    "add",
     "changed_since",
     "expose",
     "held_elsewhere",
@@ -73,6 +74,36 @@ def held_elsewhere(holder: Holder) -> bool:
     """Whether anything but `holder` (a record, another Tensor, a user) holds its array or its memory."""
     array, base = _references(holder)
     return array > (_OWN_VIEW if base else _OWN_ARRAY) or base > _OWN_BASE
+
+
+def add(first: Slot, second: Any) -> Any:
+    """The sum of two cotangents that meet in a sweep, in the memory of one of them if nothing else holds it.
+
+    `second` is the loop variable of the sweep, beside the pair that it was unpacked from. A view is never
+    written to: its elements may share memory.
+    """
+    if isinstance(first._array, np.ndarray) and isinstance(second, np.ndarray):
+        if first._array.base is None and not held_elsewhere(first) and first._array.flags.writeable:
+            first._array += second
+            return first._array
+        if second.base is None and sys.getrefcount(second) <= _OWN_SECOND and second.flags.writeable:
+            second += first._array
+            return second
+    return first._array + second
+
+
+def _references_to_second() -> int:
+    """What `add` counts of references to its second argument if the sweep alone holds it."""
+
+    def count(first: None, second: Any) -> int:
+        return sys.getrefcount(second)
+
+    for node, cotangent in [(None, np.empty(1))]:
+        return count(node, cotangent)
+    raise AssertionError
+
+
+_OWN_SECOND = _references_to_second()
 
 
 def _root(array: np.ndarray) -> Any:

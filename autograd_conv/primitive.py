@@ -32,18 +32,20 @@ function; so one rule serves real and complex arrays (see `primitive`, `holomorp
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from . import memory
 from .errors import AutodiffError, explain_failure
-from .memory import settle
-from .tape import STATE, Output, Record, node_number
+from .memory import SEALS, settle
+from .tape import STATE, Output, Record, new_record
 from .tensor import Tensor, raw, wrap
 
-__all__ = ["Primitive", "primitive", "unbroadcast"]
+__all__ = ["Primitive", "primitive", "repeat_to", "unbroadcast"]
 
 Rule = Callable[..., Any]
 
@@ -59,24 +61,32 @@ class _Plan:
 
     Attributes
     ----------
+    primitive : Primitive
+        Whose plan it is.
     saves : list of (kind, which)
         What goes into ``Record.saved``, in this order.
-    rules : list of (argnum, rule, sources)
+    rules : list of (argnum, rule, count, sources)
         For each requested argument its rule, and where the rule's parameters after ``g`` are found: a number k
-        means position k of ``saved``, -1 - k the number k itself, a string the setting of that name.
+        means position k of ``saved``, -1 - k the number k itself, a string the setting of that name. `count` is
+        how many there are if all of them are in ``saved``, else -1.
     joint : (rule, sources) or None
         The same for a joint rule.
+    pick : callable or None
+        Takes what goes into ``Record.saved`` from the tuple of the arguments' arrays and the output; None if these do
+        not suffice.
     fixed : int
         Number of array arguments before the variadic ones.
     """
 
-    __slots__ = ("fixed", "joint", "rules", "saves")
+    __slots__ = ("fixed", "joint", "pick", "primitive", "rules", "saves")
 
-    def __init__(self, fixed: int) -> None:
-        self.fixed = fixed
+    def __init__(self, primitive: Primitive) -> None:
+        self.primitive = primitive
+        self.fixed = len(primitive.arguments)
         self.saves: list[tuple[int, int]] = []
-        self.rules: list[tuple[int, Rule | None, tuple[Any, ...]]] = []
+        self.rules: list[tuple[int, Rule | None, int, tuple[Any, ...]]] = []
         self.joint: tuple[Rule, tuple[Any, ...]] | None = None
+        self.pick: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None = None
 
     def slot(self, kind: int, which: int) -> int:
         """Position in ``saved`` of a value, which is added if it is not there yet."""
@@ -237,7 +247,7 @@ class Primitive:
 
     def _plan(self, pattern: int) -> _Plan:
         """Make the plan for the arguments whose bits are set in `pattern`, below its leading one."""
-        plan = _Plan(len(self.arguments))
+        plan = _Plan(self)
 
         def place(sources: list[tuple[int, Any]], argnum: int) -> tuple[Any, ...]:
             placed: list[Any] = []
@@ -257,7 +267,9 @@ class Primitive:
                 if requested == "1":
                     rule = self._rules.get(self._argument(argnum))
                     sources = () if rule is None else place(self._parse(rule), argnum)
-                    plan.rules.append((argnum, rule, sources))
+                    in_saved = all(type(source) is int and source >= 0 for source in sources)
+                    plan.rules.append((argnum, rule, len(sources) if in_saved else -1, sources))
+        plan.pick = _picker(plan.saves, pattern.bit_length() - 1)
         self._plans[pattern] = plan
         return plan
 
@@ -273,17 +285,20 @@ class Primitive:
         arrays: list[Any] = []
         parents: list[Any] = []
         any_tensor = False
+        untouched = True  # nobody but us can write to the arrays
         pattern = 1  # a leading one, then for each argument whether it has a node
         for arg in args:
             if isinstance(arg, Tensor):
                 any_tensor = True
                 if arg._exposed:
                     settle(arg)
+                    untouched = untouched and not arg._exposed
                 arrays.append(arg._array)
                 node = arg._node
                 parents.append(node)
                 pattern += pattern if node is None else pattern + 1
             else:
+                untouched = untouched and not isinstance(arg, np.ndarray)
                 arrays.append(arg)
                 parents.append(None)
                 pattern += pattern
@@ -303,15 +318,72 @@ class Primitive:
         if pattern != 1 << len(args):
             recording, tapes = STATE.get()
             array = output._array
-            if recording and array.dtype.kind in "fc":
+            dtype = array.dtype
+            if recording and dtype.kind in "fc":
                 plan = self._plans.get(pattern) or self._plan(pattern)
-                saved = plan.save(args, arrays, array, residuals) if plan.saves else ()
-                output._node = record = Record(
-                    self, settings or _NO_SETTINGS, plan, tuple(parents), saved, array.shape, array.dtype
+                if untouched and plan.pick is not None:
+                    saved = plan.pick((*arrays, array))
+                else:
+                    saved = plan.save(args, arrays, array, residuals)
+                output._node = new_record(
+                    plan, settings or _NO_SETTINGS, tuple(parents), saved, array.shape, dtype, tapes
                 )
-                for tape in tapes:
-                    tape.keep(record)
         return output
+
+    def unary(self, x: Any) -> Any:
+        """``self(x)`` for a universal function of one argument: the usual case of a call, unrolled."""
+        if type(x) is not Tensor or x._exposed:
+            return self(x)
+        try:
+            array = self.forward(x._array)
+        except Exception as error:
+            explain_failure(error, self._describe([x._array]))
+            raise
+        if type(array) is not np.ndarray:
+            array = np.asarray(array)
+        node = x._node
+        if node is None:
+            return wrap(array)
+        recording, tapes = STATE.get()
+        dtype = array.dtype
+        if not recording or dtype.kind not in "fc":
+            return wrap(array)
+        plan = self._plans.get(3) or self._plan(3)
+        saved = plan.pick((x._array, array))  # type: ignore[misc]
+        return wrap(array, new_record(plan, _NO_SETTINGS, (node,), saved, array.shape, dtype, tapes))
+
+    def binary(self, x: Any, y: Any) -> Any:
+        """``self(x, y)`` for a universal function of two arguments: the usual case of a call, unrolled."""
+        a, b = x, y
+        x_node = y_node = None
+        if type(x) is Tensor and not x._exposed:
+            a, x_node = x._array, x._node
+        elif type(x) is not float and type(x) is not int:
+            return self(x, y)
+        if type(y) is Tensor and not y._exposed:
+            b, y_node = y._array, y._node
+        elif type(y) is not float and type(y) is not int:
+            return self(x, y)
+        try:
+            array = self.forward(a, b)
+        except Exception as error:
+            explain_failure(error, self._describe([a, b]))
+            raise
+        if type(array) is not np.ndarray:
+            array = np.asarray(array)
+        pattern = (4 if x_node is None else 6) if y_node is None else (5 if x_node is None else 7)
+        if pattern == 4:
+            return wrap(array)
+        recording, tapes = STATE.get()
+        dtype = array.dtype
+        if not recording or dtype.kind not in "fc":
+            return wrap(array)
+        plan = self._plans.get(pattern) or self._plan(pattern)
+        if plan.pick is not None:
+            saved = plan.pick((a, b, array))
+        else:
+            saved = plan.save((x, y), (a, b), array, ())
+        return wrap(array, new_record(plan, _NO_SETTINGS, (x_node, y_node), saved, array.shape, dtype, tapes))
 
     def _finish_multiple(
         self,
@@ -332,9 +404,7 @@ class Primitive:
             saved = plan.save(args, arrays, answer, residuals)
             shapes = tuple([array.shape for array in answer])
             dtypes = tuple([array.dtype for array in answer])
-            record = Record(self, settings or _NO_SETTINGS, plan, tuple(parents), saved, shapes, dtypes)
-            for tape in tapes:
-                tape.keep(record)
+            record = new_record(plan, settings or _NO_SETTINGS, tuple(parents), saved, shapes, dtypes, tapes)
             for k, output in enumerate(outputs):
                 if output.dtype.kind in "fc":
                     output._node = Output(record, k)
@@ -392,7 +462,7 @@ class Primitive:
         """
         saved: tuple[Any, ...] = record.saved  # type: ignore[assignment]
         plan: _Plan = record.plan
-        if memory.SEALS:
+        if SEALS:
             self._check_unchanged(record, saved, plan)
         if self.multiple:
             g = tuple(
@@ -404,52 +474,62 @@ class Primitive:
         if create_graph:
             saved = self._as_tensors(record, saved, plan)
         # Rules of holomorphic functions are those of real ones; what they need for complex values happens here.
-        turned = self.holomorphic and _is_complex(record.dtype)
+        dtype = record.dtype
+        turned = self.holomorphic and (_any_complex(dtype) if self.multiple else dtype.kind == "c")
         if turned:
             g = _conjugate(g)
         if plan.joint is not None:
             return self._pull_back_jointly(record, g, saved, needed, create_graph, turned)
-        settings = record.settings
+        parents = record.parents
         result: list[tuple[Any, Any]] = []
-        for argnum, rule, sources in plan.rules:
-            parent = record.parents[argnum]
-            if needed is not None and node_number(parent) not in needed:  # type: ignore[arg-type]
+        for argnum, rule, count, sources in plan.rules:
+            parent: Any = parents[argnum]
+            if needed is not None and parent.number not in needed:
                 continue
             if rule is None:
-                raise AutodiffError(
-                    f"backward: primitive {self.name!r} has no VJP for argument {self._argument(argnum)!r}; register "
-                    f"one with {self.name}.defvjp({self._argument(argnum)}=...), or detach() what is passed to it"
-                )
-            values = []
-            for source in sources:
-                if type(source) is int:
-                    values.append(saved[source] if source >= 0 else -1 - source)
-                else:
-                    values.append(settings[source] if source in settings else self.settings[source])
+                raise self._missing(argnum)
             try:
-                cotangent = rule(g, *values)
+                if count == 0:
+                    cotangent = rule(g)
+                elif count == 1:
+                    cotangent = rule(g, saved[sources[0]])
+                elif count == 2:
+                    cotangent = rule(g, saved[sources[0]], saved[sources[1]])
+                else:
+                    cotangent = rule(g, *self._values(sources, saved, record.settings))
             except Exception as error:
                 explain_failure(error, self._blame(argnum, parent))
                 raise
             if turned and cotangent is not None:
                 cotangent = np.conjugate(cotangent)
-            if cotangent is None:
-                cotangent = _zeros(parent.shape, parent.dtype, create_graph)  # type: ignore[union-attr]
-            if (
-                type(cotangent) is not np.ndarray
-                or create_graph
-                or cotangent.shape != parent.shape  # type: ignore[union-attr]
-                or cotangent.dtype != parent.dtype  # type: ignore[union-attr]
+            if create_graph or not (
+                type(cotangent) is np.ndarray and cotangent.dtype is parent.dtype and cotangent.shape == parent.shape
             ):
                 cotangent = self._fit(cotangent, argnum, parent, create_graph)
             result.append((parent, cotangent))
         return result
 
+    def _values(self, sources: tuple[Any, ...], saved: tuple[Any, ...], settings: dict[str, Any]) -> list[Any]:
+        """What a rule asked for beside the cotangent."""
+        values = []
+        for source in sources:
+            if type(source) is int:
+                values.append(saved[source] if source >= 0 else -1 - source)
+            else:
+                values.append(settings[source] if source in settings else self.settings[source])
+        return values
+
+    def _missing(self, argnum: int) -> AutodiffError:
+        return AutodiffError(
+            f"backward: primitive {self.name!r} has no VJP for argument {self._argument(argnum)!r}; register "
+            f"one with {self.name}.defvjp({self._argument(argnum)}=...), or detach() what is passed to it"
+        )
+
     def _pull_back_jointly(
         self, record: Record, g: Any, saved: tuple[Any, ...], needed: set[int] | None, create_graph: bool, turned: bool
     ) -> list[tuple[Any, Any]]:
         rule, sources = record.plan.joint
-        needs = tuple([node is not None and (needed is None or node_number(node) in needed) for node in record.parents])
+        needs = tuple([node is not None and (needed is None or node.number in needed) for node in record.parents])
         available = {**self.settings, **record.settings, "needs": needs}
         values = [saved[s] if type(s) is int else available[s] for s in sources]
         try:
@@ -473,6 +553,8 @@ class Primitive:
 
     def _fit(self, cotangent: Any, argnum: int, parent: Any, create_graph: bool) -> Any:
         """Check a cotangent against its argument; unbroadcast and cast it, here and nowhere else."""
+        if cotangent is None:
+            return _zeros(parent.shape, parent.dtype, create_graph)
         kind = type(cotangent)
         if kind is not np.ndarray:
             if create_graph:
@@ -542,6 +624,22 @@ class Primitive:
         return tuple(values)
 
 
+def _picker(saves: list[tuple[int, int]], count: int) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
+    """A function that takes what is saved from the tuple of `count` arguments and the output, where that suffices."""
+    read: dict[int, Callable[[Any], Any] | None] = {_ARGUMENT: None, _ANSWER: None, _SHAPE: _shape, _DTYPE: _dtype}
+    if any(kind not in read or (kind != _ANSWER and not 0 <= which < count) for kind, which in saves):
+        return None
+    picks = [(count if kind == _ANSWER else which, read[kind]) for kind, which in saves]
+    if not picks:
+        return lambda values: ()
+    if any(reader for _, reader in picks):
+        return lambda values: tuple([values[k] if reader is None else reader(values[k]) for k, reader in picks])
+    if len(picks) == 1:
+        position = picks[0][0]
+        return lambda values: (values[position],)
+    return itemgetter(*[position for position, _ in picks])
+
+
 def _keep(arg: Any) -> Any:
     """What a record keeps of an argument: the array of a Tensor, a copy of an array that a user may change."""
     if isinstance(arg, Tensor):
@@ -550,7 +648,7 @@ def _keep(arg: Any) -> Any:
 
 
 def _shape(array: Any) -> tuple[int, ...]:
-    return np.shape(array)
+    return array.shape if isinstance(array, np.ndarray) else np.shape(array)
 
 
 def _dtype(array: Any) -> np.dtype[Any]:
@@ -565,9 +663,9 @@ def _with_node(value: Any, node: Any) -> Any:
     return result
 
 
-def _is_complex(dtype: Any) -> bool:
-    """Whether an output is complex; of several outputs, any."""
-    return any(part.kind == "c" for part in dtype) if type(dtype) is tuple else bool(dtype.kind == "c")
+def _any_complex(dtypes: tuple[np.dtype[Any], ...]) -> bool:
+    """Whether any of several outputs is complex."""
+    return any(dtype.kind == "c" for dtype in dtypes)
 
 
 def _conjugate(g: Any) -> Any:
@@ -613,14 +711,43 @@ def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
     """
     given = cotangent.shape
     extra = len(given) - len(shape)
-    if extra < 0 or any(n not in (m, 1) for n, m in zip(shape, given[extra:])):
+    axes = list(range(extra))
+    fits = extra >= 0
+    for axis, n in enumerate(shape, extra):
+        if fits and given[axis] != n:
+            axes.append(axis)
+            fits = n == 1
+    if not fits:
         # A rule may return less than the broadcast shape (a constant, say): repeat it first.
-        target = np.broadcast_shapes(given, shape)
-        if target != shape:
+        if np.broadcast_shapes(given, shape) != shape:
             raise ValueError(f"a cotangent of shape {given} does not fit an argument of shape {shape}")
-        return np.broadcast_to(cotangent, shape)
-    axes = tuple(axis for axis in range(len(given)) if axis < extra or (shape[axis - extra] == 1 and given[axis] != 1))
-    return np.sum(cotangent, axis=axes).reshape(shape) if axes else cotangent.reshape(shape)
+        return repeat_to(cotangent, shape)
+    return np.add.reduce(cotangent, axis=tuple(axes)).reshape(shape) if axes else cotangent.reshape(shape)
+
+
+# Elements up to which repeated values are written out: NumPy's detour to a view takes about as long (2 microseconds).
+_WRITTEN_OUT = 4096
+
+
+def repeat_to(values: Any, shape: tuple[int, ...]) -> Any:
+    """``np.broadcast_to(values, shape)`` for rules, quick for small arrays; a view if `shape` is large.
+
+    Parameters
+    ----------
+    values : ndarray, NumPy scalar or Tensor
+    shape : tuple of int
+        To which the shape of `values` can be broadcast.
+
+    Returns
+    -------
+    ndarray or Tensor
+        Of shape `shape`; not to be written to.
+    """
+    if isinstance(values, Tensor) or math.prod(shape) > _WRITTEN_OUT:
+        return np.broadcast_to(values, shape)
+    result = np.empty(shape, values.dtype)
+    result[...] = values
+    return result
 
 
 def primitive(

@@ -16,14 +16,14 @@ mode, of which `sweep` is the non-recursive form.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from .errors import AutodiffError
-from .memory import next_number
+from .memory import Slot, add, next_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,12 +71,10 @@ class Record:
     ----------
     number : int
         Position in the order of creation: a record's parents have smaller numbers than itself.
-    primitive : Differentiable
-        What was applied.
+    plan : autograd_conv.primitive._Plan
+        Of which primitive; which arguments need a cotangent, and where their rules find what was saved.
     settings : dict
-        Its keyword arguments.
-    plan : Plan
-        Which arguments need a cotangent, and where their rules find what was saved.
+        Keyword arguments of the primitive.
     parents : tuple of (Node or None)
         One for each positional argument; None for a constant.
     saved : tuple or None
@@ -87,38 +85,23 @@ class Record:
         Whether a `Tape` keeps the record, so that a sweep must not free it.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "dtype",
-        "kept",
-        "number",
-        "parents",
-        "plan",
-        "primitive",
-        "saved",
-        "settings",
-        "shape",
-    )
+    __slots__ = ("__weakref__", "dtype", "kept", "number", "parents", "plan", "saved", "settings", "shape")
 
-    def __init__(
-        self,
-        primitive: Differentiable,
-        settings: dict[str, Any],
-        plan: Any,
-        parents: tuple[Node | None, ...],
-        saved: tuple[Any, ...],
-        shape: Any,
-        dtype: Any,
-    ) -> None:
-        self.number = next_number()
-        self.primitive = primitive
-        self.settings = settings
-        self.plan = plan
-        self.parents = parents
-        self.saved: tuple[Any, ...] | None = saved
-        self.shape = shape
-        self.dtype = dtype
-        self.kept = False
+    # There is no __init__: calling one would cost as much as all else here. `new_record` fills the slots.
+    number: int
+    settings: dict[str, Any]
+    plan: Any
+    parents: tuple[Node | None, ...]
+    saved: tuple[Any, ...] | None
+    shape: Any
+    dtype: Any
+    kept: bool
+
+    @property
+    def primitive(self) -> Differentiable:
+        """What was applied."""
+        primitive: Differentiable = self.plan.primitive
+        return primitive
 
     @property
     def name(self) -> str:
@@ -130,12 +113,37 @@ class Record:
         return f"<Record {self.number}: {self.name} -> {self.shape} {self.dtype}{state}>"
 
 
-class Output:
-    """The node of one of several outputs of a record."""
+def new_record(
+    plan: Any,
+    settings: dict[str, Any],
+    parents: tuple[Node | None, ...],
+    saved: tuple[Any, ...],
+    shape: Any,
+    dtype: Any,
+    tapes: tuple[Tape, ...],
+) -> Record:
+    """Make a record, and let `tapes` keep it."""
+    record = Record()
+    record.number = next_number()
+    record.plan = plan
+    record.settings = settings
+    record.parents = parents
+    record.saved = saved
+    record.shape = shape
+    record.dtype = dtype
+    record.kept = False
+    for tape in tapes:
+        tape.keep(record)
+    return record
 
-    __slots__ = ("dtype", "index", "record", "shape")
+
+class Output:
+    """The node of one of several outputs of a record, whose number it has."""
+
+    __slots__ = ("dtype", "index", "number", "record", "shape")
 
     def __init__(self, record: Record, index: int) -> None:
+        self.number = record.number
         self.record = record
         self.index = index
         self.shape: tuple[int, ...] = record.shape[index]
@@ -275,8 +283,7 @@ class Tape:
                 elif isinstance(parent, Leaf):
                     sources.append("leaf")
                 else:
-                    owner = parent.record if isinstance(parent, Output) else parent
-                    sources.append(str(index.get(owner.number, "outside")))
+                    sources.append(str(index.get(parent.number, "outside")))
             saved = "freed" if record.saved is None else str(saved_bytes(record))
             rows.append((str(k), record.name, ", ".join(sources), str(record.shape), str(record.dtype), saved))
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
@@ -312,46 +319,10 @@ def _needed(roots: Sequence[Node], targets: set[int]) -> set[int]:
     needed = set(targets)
     for number in sorted(found):  # parents before children
         for parent in found[number].parents:
-            if parent is not None and node_number(parent) in needed:
+            if parent is not None and parent.number in needed:
                 needed.add(number)
                 break
     return needed
-
-
-def node_number(node: Node) -> int:
-    """Number of a node; that of its record for one of several outputs."""
-    return node.record.number if isinstance(node, Output) else node.number
-
-
-class Accumulator:
-    """Cotangents that wait at nodes, added up as they arrive.
-
-    The first cotangent of a node may alias anything (a VJP may return what it was given), so it is never
-    written to; the sum with the second one is a fresh array, to which later ones are added in place.
-    """
-
-    __slots__ = ("_add_in_place", "_fresh", "values")
-
-    def __init__(self, add_in_place: Callable[[Any, Any], Any] | None) -> None:
-        self.values: dict[Any, Any] = {}
-        self._fresh: set[Any] = set()
-        self._add_in_place = add_in_place
-
-    def add(self, key: Any, cotangent: Any) -> None:
-        """Add a cotangent to what waits at `key`."""
-        values = self.values
-        if key not in values:
-            values[key] = cotangent
-        elif key in self._fresh and self._add_in_place is not None:
-            values[key] = self._add_in_place(values[key], cotangent)
-        else:
-            values[key] = values[key] + cotangent
-            self._fresh.add(key)
-
-    def take(self, key: Any) -> Any:
-        """Remove and return what waits at `key`; None if nothing does."""
-        self._fresh.discard(key)
-        return self.values.pop(key, None)
 
 
 def sweep(
@@ -360,8 +331,7 @@ def sweep(
     *,
     retain_graph: bool,
     create_graph: bool,
-    add_in_place: Callable[[Any, Any], Any],
-) -> tuple[list[Leaf], Accumulator, list[Any]]:
+) -> tuple[list[Leaf], dict[Any, Any], list[Any]]:
     """Walk the records below `roots` backwards and return the cotangents that arrive.
 
     Parameters
@@ -374,15 +344,13 @@ def sweep(
         Whether records keep what they saved.
     create_graph : bool
         Whether the pull-backs are recorded themselves.
-    add_in_place : callable
-        ``add_in_place(total, cotangent)``, which may write to `total`.
 
     Returns
     -------
     leaves : list of Leaf
         The leaves that were reached.
-    waiting : Accumulator
-        Their cotangents, by number; to be taken one by one, so that nothing here holds them any more.
+    waiting : dict
+        Their cotangents, by number; to be popped one by one, so that nothing here holds them any more.
     cotangents : list
         One for each target, None where nothing arrived.
 
@@ -397,54 +365,68 @@ def sweep(
     because a record's parents existed before it. No recursion: depth is bounded by memory only. Each record
     lets go of its saved arrays as soon as it has been used. Cost: one heap operation for each record besides
     the pull-backs.
+
+    The first cotangent of a node may alias anything (a VJP may return what it was given, or keep what it
+    returns), so it is written to only if nothing else holds it. A sum is the engine's own, and whatever else
+    arrives at the node is added to it in place.
     """
-    wanted = None if targets is None else {node_number(node) for node in targets}
+    wanted = None if targets is None else {node.number for node in targets}
     needed = None if wanted is None else _needed([node for node, _ in roots], wanted)
-    waiting = Accumulator(None if create_graph else add_in_place)
+    waiting: dict[Any, Any] = {}  # cotangents, by the number of their node; (number, index) for an Output
+    summed: set[Any] = set()  # where the cotangent that waits is a sum, which is ours to write to
     pending: dict[int, Record] = {}
     leaves: dict[int, Leaf] = {}
     heap: list[int] = []
     arrived: dict[Any, Any] = {}
-    arriving: list[tuple[Any, Any]] = [pair for pair in roots if needed is None or node_number(pair[0]) in needed]
+    arriving: list[tuple[Any, Any]] = [pair for pair in roots if needed is None or pair[0].number in needed]
     while True:
         for node, cotangent in arriving:
             kind = type(node)
-            number = node_number(node)
-            waiting.add(number if kind is not Output else (number, node.index), cotangent)
-            if number not in pending:
+            number = node.number
+            key = number if kind is not Output else (number, node.index)
+            if key not in waiting:
+                waiting[key] = cotangent
                 if kind is Leaf:
                     leaves[number] = node
-                else:
+                elif number not in pending:
                     pending[number] = node.record if kind is Output else node
                     heappush(heap, -number)
+            elif create_graph:
+                waiting[key] = waiting[key] + cotangent
+            elif key in summed:
+                waiting[key] += cotangent
+            else:
+                waiting[key] = add(Slot(waiting.pop(key)), cotangent)
+                summed.add(key)
         if not heap:
             break
-        arriving = []
         number = -heappop(heap)
         record = pending.pop(number)
-        if record.primitive.multiple:
-            cotangent = tuple(waiting.take((number, k)) for k in range(len(record.shape)))
-            if wanted is not None and number in wanted:
-                arrived.update({(number, k): part for k, part in enumerate(cotangent)})
+        primitive = record.plan.primitive
+        if primitive.multiple:
+            cotangent = tuple(waiting.pop((number, k), None) for k in range(len(record.shape)))
         else:
-            cotangent = waiting.take(number)
-            if wanted is not None and number in wanted:
-                arrived[number] = cotangent
-        if needed is not None and not any(
-            parent is not None and node_number(parent) in needed for parent in record.parents
-        ):
-            continue
+            cotangent = waiting.pop(number)
+        if wanted is not None:
+            if number in wanted:
+                if primitive.multiple:
+                    arrived.update({(number, k): part for k, part in enumerate(cotangent)})
+                else:
+                    arrived[number] = cotangent
+            if not any(parent is not None and parent.number in needed for parent in record.parents):  # type: ignore[operator]
+                arriving = []
+                continue
         if record.saved is None:
             raise AutodiffError(
                 f"backward: the record of {record.name!r} (output shape {record.shape}) was already used and "
                 "freed; pass retain_graph=True to the first backward() or grad() to go through it again"
             )
-        arriving = record.primitive.pull_back(record, cotangent, needed, create_graph)
+        arriving = primitive.pull_back(record, cotangent, needed, create_graph)
         if not (retain_graph or record.kept):
             record.saved = None
     if targets is None:
         return list(leaves.values()), waiting, []
     for number in leaves:
-        arrived[number] = waiting.take(number)
-    keys = [(node.record.number, node.index) if isinstance(node, Output) else node.number for node in targets]
+        arrived[number] = waiting.pop(number)
+    keys = [(node.number, node.index) if isinstance(node, Output) else node.number for node in targets]
     return [], waiting, [arrived.get(key) for key in keys]

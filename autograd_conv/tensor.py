@@ -34,7 +34,7 @@ def _operators(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
     """The methods ``__op__``, ``__rop__`` and ``__iop__`` that stand for a universal function."""
 
     def forward(self: Tensor, other: Any) -> Any:
-        if type(other) is not Tensor and (other := _operand(other)) is NotImplemented:
+        if type(other) is not Tensor and type(other) is not float and (other := _operand(other)) is NotImplemented:
             return NotImplemented
         return OPERATORS[ufunc](self, other)
 
@@ -278,11 +278,10 @@ class Tensor:
             None,
             retain_graph=retain_graph,
             create_graph=False,
-            add_in_place=add_in_place,
         )
         with _grad_lock:
             for leaf in leaves:
-                _accumulate(leaf, memory.Slot(waiting.take(leaf.number)))
+                _accumulate(leaf, memory.Slot(waiting.pop(leaf.number)))
 
     # --- assignment -----------------------------------------------------------------------------------
 
@@ -743,10 +742,6 @@ def seed_for(function: str, output: Tensor, grad: ArrayLike | None) -> np.ndarra
             f"{function}: the seed has dtype {array.dtype}, which cannot be cast to the {output.dtype} of the Tensor"
         )
     return array.astype(output.dtype, copy=False)
-
-
-def add_in_place(total: Any, cotangent: Any) -> Any:
-    return np.add(total, cotangent, out=total) if isinstance(total, np.ndarray) else total + cotangent
 
 
 def _accumulate(leaf: Leaf, slot: memory.Slot) -> None:

@@ -24,7 +24,7 @@ def _matmul_x(g: Any, x_shape: tuple[int, ...], y: Any) -> Any:
         return g[..., None] * y  # (..., m), (k) -> (..., m, k)
     if len(x_shape) == 1:
         return np.matmul(y, g[..., None])[..., 0]  # (..., k, n), (..., n) -> (..., k)
-    return np.matmul(g, np.matrix_transpose(y))
+    return np.matmul(g, y.mT)
 
 
 def _matmul_y(g: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
@@ -37,12 +37,12 @@ def _matmul_y(g: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
     if len(y_shape) == 2 and x.ndim > 2:
         # One matrix for a whole batch: a single product sums over the batch too.
         x, g = x.reshape((-1, x.shape[-1])), g.reshape((-1, g.shape[-1]))
-    return np.matmul(np.matrix_transpose(x), g)
+    return np.matmul(x.mT, g)
 
 
 _matmul: Primitive = primitive(np.matmul, name="matmul", arguments=("x", "y"), broadcasts=True)
 _matmul.defvjp(x=_matmul_x, y=_matmul_y)
-OPERATORS[np.matmul] = _matmul
+OPERATORS[np.matmul] = _matmul.binary
 
 
 @implements(np.matmul)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..dispatch import implements
-from ..primitive import Primitive, primitive
+from ..primitive import Primitive, primitive, repeat_to
 from ..tensor import ArrayLike, Tensor, assign_out, raw
 from .conversion import asarray, astype
 from .selection import where as select
@@ -63,15 +63,17 @@ def _fold(ufunc: np.ufunc) -> Callable[..., Any]:
     return lambda x, *, axis=None, dtype=None, keepdims=False: reduce(x, axis, dtype, None, keepdims)
 
 
-_sum = primitive(_fold(np.add), name="sum").defvjp(
-    x=lambda g, x_shape, axis: np.broadcast_to(g.reshape(kept_shape(x_shape, axis)), x_shape)
-)
+def _sum_vjp(g: Any, x_shape: tuple[int, ...], axis: Any) -> Any:
+    return repeat_to(g if axis is None else g.reshape(kept_shape(x_shape, axis)), x_shape)
+
+
+_sum = primitive(_fold(np.add), name="sum").defvjp(x=_sum_vjp)
 
 
 def _mean_vjp(g: Any, x_shape: tuple[int, ...], axis: Any) -> Any:
     # The mean of nothing has no elements to send a cotangent to; it must not divide by zero either.
     count = _count(x_shape, axis) or 1
-    return np.broadcast_to(g.reshape(kept_shape(x_shape, axis)) / count, x_shape)
+    return repeat_to((g if axis is None else g.reshape(kept_shape(x_shape, axis))) / count, x_shape)
 
 
 _mean = primitive(
@@ -116,7 +118,10 @@ def sum(
     x = asarray(a)
     if where is not True:
         x = select(where, x, 0)
-    result = _sum(x, axis=tupled(axis), dtype=dtype, keepdims=keepdims)
+    if axis is None and dtype is None and not keepdims:
+        result = _sum(x)  # no settings to keep
+    else:
+        result = _sum(x, axis=tupled(axis), dtype=dtype, keepdims=keepdims)
     return finish("sum", result if initial is None else result + asarray(initial, result.dtype), out)
 
 

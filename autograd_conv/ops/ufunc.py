@@ -67,7 +67,9 @@ def ufunc(
     prim: Primitive = primitive(
         original, name=name, arguments=arguments, broadcasts=True, multiple=original.nout > 1, holomorphic=holomorphic
     ).defvjp(joint, **rules)
-    OPERATORS[original] = prim
+    # Several outputs, as of divmod, go the long way.
+    call: Callable[..., Any] = prim if original.nout > 1 else prim.unary if original.nin == 1 else prim.binary
+    OPERATORS[original] = call
     nin, nout = original.nin, original.nout
 
     def function(
@@ -88,7 +90,7 @@ def ufunc(
             arrays = _cast(original, arrays, dtype, signature, casting)
         operands = _operands(arrays)
         if where is True and out is None:
-            return prim(*operands)
+            return call(*operands)
         outs = (out if isinstance(out, tuple) else (out,)) if out is not None else ()
         outs = (*outs, *[None] * (nout - len(outs)))
         results = _compute_where(prim, operands, where, outs) if where is not True else prim(*operands)
