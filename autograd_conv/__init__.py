@@ -57,6 +57,7 @@ from .array_api import (
     __array_api_version__ as __array_api_version__,
     __array_namespace_info__ as __array_namespace_info__,
 )
+from .checkpointing import checkpoint as checkpoint
 from .custom import custom_vjp as custom_vjp
 from .derivatives import (
     elementwise_grad as elementwise_grad,

@@ -21,6 +21,7 @@ from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from weakref import WeakKeyDictionary
 
 from .errors import AutodiffError
 from .memory import Slot, add, next_number
@@ -111,6 +112,10 @@ class Record:
     def __repr__(self) -> str:
         state = "" if self.saved is not None else ", freed"
         return f"<Record {self.number}: {self.name} -> {self.shape} {self.dtype}{state}>"
+
+
+RECALLS: WeakKeyDictionary[Record, Any] = WeakKeyDictionary()
+"""For records that let go of what they saved, what makes them whole again (see `checkpointing`)."""
 
 
 def new_record(
@@ -416,6 +421,8 @@ def sweep(
             if not any(parent is not None and parent.number in needed for parent in record.parents):  # type: ignore[operator]
                 arriving = []
                 continue
+        if record.saved is None and record in RECALLS:
+            RECALLS[record]()
         if record.saved is None:
             raise AutodiffError(
                 f"backward: the record of {record.name!r} (output shape {record.shape}) was already used and "
