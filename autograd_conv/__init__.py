@@ -72,6 +72,7 @@ from .derivatives import (
 )
 from .dispatch import register_numpy as register_numpy
 from .errors import AutodiffError as AutodiffError
+from .hooks import saved_tensors_hooks as saved_tensors_hooks
 from .kernels.threads import get_num_threads as get_num_threads, set_num_threads as set_num_threads
 from .nn.methods import is_exact as is_exact, set_exact as set_exact
 from .primitive import Primitive as Primitive, primitive as primitive

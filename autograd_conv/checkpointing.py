@@ -54,7 +54,7 @@ class _Run:
 
     def call(self, leaves: Sequence[Any], tapes: tuple[Any, ...]) -> tuple[Any, list[Record]]:
         """The result of the function, and its records."""
-        collector = _Collector()
+        collector: Any = _Collector()
         token = STATE.set(State(True, (*tapes, collector)))
         try:
             args, keywords = unflatten(self.structure, leaves)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ from . import memory
 from .errors import AutodiffError
 from .tape import STATE, Node, State, sweep
 from .tensor import ArrayLike, Tensor, seed_for, wrap
+from .trees import flatten, flatten_like, unflatten
 
-__all__ = ["grad"]
+__all__ = ["grad", "gradient_of_trees"]
 
 
 def grad(
@@ -66,20 +67,34 @@ def grad(
         seeds = [grad_outputs]
     else:
         seeds = list(grad_outputs)  # type: ignore[arg-type]
+    found = _gradients("grad", output_list, input_list, seeds, retain_graph, create_graph)
+    zeros = [wrap(np.zeros(value.shape, value.dtype)) if g is None else g for value, g in zip(input_list, found)]
+    return tuple(zeros)
+
+
+def _gradients(
+    name: str,
+    output_list: Sequence[Tensor],
+    input_list: Sequence[Tensor],
+    seeds: Sequence[Any],
+    retain_graph: bool,
+    create_graph: bool,
+) -> list[Tensor | None]:
+    """A gradient for each input; None where no output depends on it."""
     if len(seeds) != len(output_list):
-        raise ValueError(f"grad: {len(seeds)} grad_outputs for {len(output_list)} outputs; give one for each")
+        raise ValueError(f"{name}: {len(seeds)} grad_outputs for {len(output_list)} outputs; give one for each")
     for role, values in (("outputs", output_list), ("inputs", input_list)):
         for k, value in enumerate(values):
             if not isinstance(value, Tensor):
-                raise TypeError(f"grad: {role}[{k}] is a {type(value).__name__}; it must be a Tensor")
+                raise TypeError(f"{name}: {role}[{k}] is a {type(value).__name__}; it must be a Tensor")
             if value._node is None:
                 raise AutodiffError(
-                    f"grad: {role}[{k}] (shape {value.shape}) does not require grad; "
+                    f"{name}: {role}[{k}] (shape {value.shape}) does not require grad; "
                     + ("nothing was recorded for it" if role == "outputs" else "make it with requires_grad=True")
                 )
     roots: list[tuple[Node, Any]] = []
     for output, seed in zip(output_list, seeds):
-        array: Any = seed_for("grad", output, seed)
+        array: Any = seed_for(name, output, seed)
         if create_graph:
             array = seed.astype(output.dtype, copy=False) if isinstance(seed, Tensor) else wrap(np.array(array))
         roots.append((output._node, array))  # type: ignore[arg-type]
@@ -95,15 +110,42 @@ def grad(
     finally:
         if token is not None:
             STATE.reset(token)
-    results = []
+    results: list[Tensor | None] = []
     cotangents.reverse()
-    for value in input_list:
+    for _ in input_list:
         slot = memory.Slot(cotangents.pop())
         if slot._array is None:
-            results.append(wrap(np.zeros(value.shape, value.dtype)))
+            results.append(None)
         elif isinstance(slot._array, Tensor):
             results.append(slot._array)
         else:
             # A cotangent may alias a seed or a saved array: the result has memory of its own.
             results.append(wrap(memory.unshared(slot)))
-    return tuple(results)
+    return results
+
+
+def gradient_of_trees(target: Any, sources: Any, output_gradients: Any, unconnected: str, create_graph: bool) -> Any:
+    """See `Tape.gradient`."""
+    if unconnected not in ("none", "zero"):
+        raise ValueError(f"Tape.gradient: argument 'unconnected' is {unconnected!r}; it must be 'none' or 'zero'")
+    targets, structure = flatten(target)
+    inputs, shape = flatten(sources)
+    seeds: list[Any] = [None] * len(targets)
+    if output_gradients is not None:
+        seeds = flatten_like(structure, output_gradients)
+    for role, values in (("target", targets), ("sources", inputs)):
+        for value in values:
+            if not isinstance(value, Tensor):
+                raise TypeError(
+                    f"Tape.gradient: argument {role!r} holds a {type(value).__name__}; it must hold Tensors"
+                )
+    connected = [(value, seed) for value, seed in zip(targets, seeds) if value.requires_grad]
+    chosen = [value for value in inputs if value.requires_grad]
+    found: Iterator[Tensor | None] = iter([None] * len(chosen))
+    if connected and chosen:
+        outputs, given = zip(*connected)
+        found = iter(_gradients("Tape.gradient", outputs, chosen, given, True, create_graph))
+    results = [next(found) if value.requires_grad else None for value in inputs]
+    if unconnected == "zero":
+        results = [wrap(np.zeros(v.shape, v.dtype)) if g is None else g for v, g in zip(inputs, results)]
+    return unflatten(shape, results)

@@ -278,6 +278,12 @@ class Primitive:
             return self.arguments[argnum]
         return self.variadic or f"argument {argnum}"
 
+    def register_hook(self, hook: Rule) -> Any:
+        """Let `hook` see every cotangent of the rules; see `autograd_conv.hooks.register_primitive_hook`."""
+        from .hooks import register_primitive_hook
+
+        return register_primitive_hook(self, hook)
+
     # --- forward ----------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **settings: Any) -> Any:

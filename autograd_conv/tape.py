@@ -16,8 +16,10 @@ mode, of which `sweep` is the non-recursive form.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
@@ -116,6 +118,10 @@ class Record:
 
 RECALLS: WeakKeyDictionary[Record, Any] = WeakKeyDictionary()
 """For records that let go of what they saved, what makes them whole again (see `checkpointing`)."""
+
+
+HOOKS: WeakKeyDictionary[Leaf | Record, Any] = WeakKeyDictionary()
+"""For nodes whose cotangent somebody wants to see or to replace, what does that (see `hooks`)."""
 
 
 def new_record(
@@ -243,6 +249,7 @@ class Tape:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.lines: list[str] = []
         self._tokens: list[Token[State]] = []
 
     def __enter__(self) -> Tape:
@@ -254,15 +261,71 @@ class Tape:
         STATE.reset(self._tokens.pop())
 
     def keep(self, record: Record) -> None:
-        """Append a record, and mark it so that sweeps leave it whole."""
+        """Append a record with the line that it was made in, and mark it so that sweeps leave it whole."""
         record.kept = True
         self.records.append(record)
+        self.lines.append(user_line())
 
     def clear(self) -> None:
         """Let go of all records; from now on sweeps may free them."""
         for record in self.records:
             record.kept = False
         self.records.clear()
+        self.lines.clear()
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Keep nothing inside the ``with`` block. Operations there are differentiable all the same."""
+        state = STATE.get()
+        token = STATE.set(State(state.recording, tuple([tape for tape in state.tapes if tape is not self])))
+        try:
+            yield
+        finally:
+            STATE.reset(token)
+
+    def watch(self, *tensors: Any) -> None:
+        """Let Tensors require grad, so that what follows can be differentiated with respect to them.
+
+        Raises
+        ------
+        TypeError
+            If one of them is no Tensor, or not floating-point or complex.
+        """
+        for k, tensor in enumerate(tensors):
+            if not hasattr(tensor, "requires_grad"):
+                raise TypeError(f"Tape.watch: argument {k} is a {type(tensor).__name__}; it must be a Tensor")
+            tensor.requires_grad = True
+
+    def gradient(
+        self,
+        target: Any,
+        sources: Any,
+        output_gradients: Any = None,
+        unconnected: str = "none",
+        create_graph: bool = False,
+    ) -> Any:
+        """Gradient of a target, or of the sum of several, with respect to sources; as often as you like.
+
+        Parameters
+        ----------
+        target : Tensor, or tree of Tensors
+        sources : Tensor, or tree of Tensors
+            Leaves or intermediate results.
+        output_gradients : array_like, or tree of the structure of `target`, optional
+            Cotangents to begin with; needed unless a target has one element.
+        unconnected : {"none", "zero"}
+            What stands for the gradient of a source that no target depends on.
+        create_graph : bool
+            Whether the result can be differentiated again.
+
+        Returns
+        -------
+        Tensor or None, or tree of them
+            Of the structure of `sources`.
+        """
+        from .gradients import gradient_of_trees
+
+        return gradient_of_trees(target, sources, output_gradients, unconnected, create_graph)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -276,23 +339,31 @@ class Tape:
     def __repr__(self) -> str:
         return f"<Tape of {len(self.records)} records>"
 
+    # --- looking: see `inspection` ------------------------------------------------------------------------
+
     def __str__(self) -> str:
-        """A table: index, primitive, parents, output shape and dtype, bytes saved."""
-        index = {record.number: k for k, record in enumerate(self.records)}
-        rows = [("#", "primitive", "from", "shape", "dtype", "saved bytes")]
-        for k, record in enumerate(self.records):
-            sources = []
-            for parent in record.parents:
-                if parent is None:
-                    sources.append("const")
-                elif isinstance(parent, Leaf):
-                    sources.append("leaf")
-                else:
-                    sources.append(str(index.get(parent.number, "outside")))
-            saved = "freed" if record.saved is None else str(saved_bytes(record))
-            rows.append((str(k), record.name, ", ".join(sources), str(record.shape), str(record.dtype), saved))
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows)
+        """A table: index, primitive, arguments, output, what is saved and its bytes, source line."""
+        from .inspection.table import table
+
+        return table(self)
+
+    def summary(self) -> str:
+        """A table of primitives: how many records, and the bytes that they keep."""
+        from .inspection.table import summary
+
+        return summary(self)
+
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
+_KERNELS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "kernels") + os.sep
+
+
+def user_line() -> str:
+    """File and line, outside this package, that the running operation was called from."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, _KERNELS)):
+        frame = frame.f_back
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def saved_bytes(record: Record) -> int:
@@ -375,6 +446,7 @@ def sweep(
     returns), so it is written to only if nothing else holds it. A sum is the engine's own, and whatever else
     arrives at the node is added to it in place.
     """
+    hooks = HOOKS if len(HOOKS) else None
     wanted = None if targets is None else {node.number for node in targets}
     needed = None if wanted is None else _needed([node for node, _ in roots], wanted)
     waiting: dict[Any, Any] = {}  # cotangents, by the number of their node; (number, index) for an Output
@@ -412,6 +484,8 @@ def sweep(
             cotangent = tuple(waiting.pop((number, k), None) for k in range(len(record.shape)))
         else:
             cotangent = waiting.pop(number)
+        if hooks is not None and record in hooks:
+            cotangent = hooks[record](cotangent, create_graph)
         if wanted is not None:
             if number in wanted:
                 if primitive.multiple:
@@ -431,6 +505,10 @@ def sweep(
         arriving = primitive.pull_back(record, cotangent, needed, create_graph)
         if not (retain_graph or record.kept):
             record.saved = None
+    if hooks is not None:
+        for number, leaf in leaves.items():
+            if leaf in hooks:
+                waiting[number] = hooks[leaf](waiting[number], create_graph)
     if targets is None:
         return list(leaves.values()), waiting, []
     for number in leaves:

@@ -283,6 +283,12 @@ class Tensor:
             for leaf in leaves:
                 _accumulate(leaf, memory.Slot(waiting.pop(leaf.number)))
 
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> Any:
+        """Let `hook` see, and replace, the cotangent of this Tensor; see `autograd_conv.hooks.register_hook`."""
+        from .hooks import register_hook
+
+        return register_hook(self, hook)
+
     # --- assignment -----------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Tensor:
