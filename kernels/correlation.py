@@ -223,12 +223,15 @@ def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int =
     dtype = np.result_type(x, gy)
     inner = compute_dtype(dtype, function)
     per_group = channels // groups
-    gw = np.zeros((*window.kernel, per_group, outputs), inner)
-    if gw.size and x.size and gy.size:
-        arrays = channels_last(x, inner), channels_last(gy, inner)
-        tiles = _has_tiles(inner, per_group, outputs // groups)
-        if not (tiles and outer.correlate_weight_gradient(*arrays, gw, window, groups)):
-            loops.correlate_weight_gradient(*arrays, gw, window, groups)
+    shape = (*window.kernel, per_group, outputs)
+    if not (per_group and x.size and gy.size):
+        return np.zeros(shape, dtype)
+    gw = None
+    if _has_tiles(inner, per_group, outputs // groups):
+        gw = outer.correlate_weight_gradient(x.astype(inner, copy=False), gy.astype(inner, copy=False), window, groups)
+    if gw is None:
+        gw = np.zeros(shape, inner)
+        loops.correlate_weight_gradient(channels_last(x, inner), channels_last(gy, inner), gw, window, groups)
     return gw.astype(dtype, copy=False)
 
 

@@ -11,7 +11,7 @@ import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils
 
-__all__ = ["Emitter", "Shape", "grouped_shape", "in_vectors", "lanes", "register_count", "tile_shape"]
+__all__ = ["Emitter", "Shape", "grouped_shape", "in_vectors", "lanes", "outer_shape", "register_count", "side", "tile_shape"]
 
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 
@@ -81,6 +81,23 @@ def tile_shape(itemsize: int, columns: int) -> Shape:
     needed = -(-columns // lanes(itemsize))
     vectors = min(rows, key=lambda v: (-(-needed // v) * v, -v))
     return Shape(itemsize, rows[vectors], vectors)
+
+
+# The same for the weight gradient, whose rows of A come from few addresses: there are registers for more of them. Of
+# numbers of vectors that waste the same, the first is taken.
+_OUTER_ROWS = {32: {2: 12, 3: 8, 1: 24, 5: 4}, 16: {2: 6, 3: 4, 1: 12}}
+
+
+def side(rows: int) -> int:
+    """How many rows of a tile of the weight gradient lie side by side."""
+    return 4 if rows % 4 == 0 else 2
+
+
+@functools.cache
+def outer_shape(itemsize: int, rows: int, columns: int) -> Shape:
+    """The shape of tile of the weight gradient that computes the least beyond so many rows and columns."""
+    shapes = [Shape(itemsize, r, v) for v, r in _OUTER_ROWS[register_count()].items()]
+    return min(shapes, key=lambda shape: -(-rows // shape.rows) * shape.rows * -(-columns // shape.columns) * shape.columns)
 
 
 def in_vectors(itemsize: int, inputs: int, outputs: int, groups: int) -> bool:
@@ -178,6 +195,25 @@ class Emitter:
         lanes_ = [lane - lane % size + which for lane in range(self.length)]
         indices = ir.Constant(ir.VectorType(_I32, self.length), lanes_)
         return self.builder.shuffle_vector(vector, ir.Constant(self.vector, ir.Undefined), indices)
+
+    def transposed(self, rows: list[Any]) -> list[Any]:
+        """L vectors, transposed: in stage s, blocks of ``2**s`` lanes change places between rows ``2**s`` apart."""
+        builder, n = self.builder, self.length
+        indices = ir.VectorType(_I32, n)
+        half = 1
+        while half < n:
+            # Lane j of the new row i: where bit `half` of i and j agree it stays, else they trade places.
+            low = [j if j & half == 0 else n + j - half for j in range(n)]
+            high = [j + half if j & half == 0 else n + j for j in range(n)]
+            new = list(rows)
+            for i in range(n):
+                if i & half == 0:
+                    a, b = rows[i], rows[i + half]
+                    new[i] = builder.shuffle_vector(a, b, ir.Constant(indices, low))
+                    new[i + half] = builder.shuffle_vector(a, b, ir.Constant(indices, high))
+            rows = new
+            half *= 2
+        return rows
 
     def grid(self, make: Any) -> list[list[Any]]:
         return [[make(r, v) for v in range(self.shape.vectors)] for r in range(self.shape.rows)]
