@@ -183,7 +183,9 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
 # ---------------------------------------------------------------- weight gradient
 
 
-def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int = 1) -> Array:
+def correlate_weight_gradient(
+    x: Array, gy: Array, window: Window, groups: int = 1, outputs_first: bool = False
+) -> Array:
     """Return the gradient of ``correlate(x, w)`` with respect to `w`: the input correlated with the output gradient.
 
     ``gw[u,c,o] = sum over n, i of xpad[n, i*S + u*D, c] * gy[n,i,o]``
@@ -196,11 +198,13 @@ def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int =
     window : Window
     groups : int
         ``G``, which divides ``C`` and ``O``.
+    outputs_first : bool
+        The result may be a view of an array (O, C // G, KD, KH, KW): who asks for it wants it in that order.
 
     Returns
     -------
     ndarray, shape (KD, KH, KW, C // G, O)
-        Fresh, C-contiguous.
+        Fresh; C-contiguous without `outputs_first`.
 
     Raises
     ------
@@ -228,7 +232,8 @@ def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int =
         return np.zeros(shape, dtype)
     gw = None
     if _has_tiles(inner, per_group, outputs // groups):
-        gw = outer.correlate_weight_gradient(x.astype(inner, copy=False), gy.astype(inner, copy=False), window, groups)
+        arrays = x.astype(inner, copy=False), gy.astype(inner, copy=False)
+        gw = outer.correlate_weight_gradient(*arrays, window, groups, outputs_first)
     if gw is None:
         gw = np.zeros(shape, inner)
         loops.correlate_weight_gradient(channels_last(x, inner), channels_last(gy, inner), gw, window, groups)

@@ -11,7 +11,17 @@ import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils
 
-__all__ = ["Emitter", "Shape", "grouped_shape", "in_vectors", "lanes", "outer_shape", "register_count", "side", "tile_shape"]
+__all__ = [
+    "Emitter",
+    "Shape",
+    "grouped_shape",
+    "in_vectors",
+    "lanes",
+    "outer_shape",
+    "register_count",
+    "side",
+    "tile_shape",
+]
 
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 
@@ -83,9 +93,9 @@ def tile_shape(itemsize: int, columns: int) -> Shape:
     return Shape(itemsize, rows[vectors], vectors)
 
 
-# The same for the weight gradient, whose rows of A come from few addresses: there are registers for more of them. Of
-# numbers of vectors that waste the same, the first is taken.
-_OUTER_ROWS = {32: {2: 12, 3: 8, 1: 24, 5: 4}, 16: {2: 6, 3: 4, 1: 12}}
+# Rows and vectors for the weight gradient, whose rows of A come from few addresses: there are registers for more of
+# them. Of shapes that waste the same, the first is taken.
+_OUTER_SHAPES = {32: ((12, 2), (8, 3), (24, 1), (28, 1), (4, 5)), 16: ((6, 2), (4, 3), (12, 1))}
 
 
 def side(rows: int) -> int:
@@ -96,8 +106,10 @@ def side(rows: int) -> int:
 @functools.cache
 def outer_shape(itemsize: int, rows: int, columns: int) -> Shape:
     """The shape of tile of the weight gradient that computes the least beyond so many rows and columns."""
-    shapes = [Shape(itemsize, r, v) for v, r in _OUTER_ROWS[register_count()].items()]
-    return min(shapes, key=lambda shape: -(-rows // shape.rows) * shape.rows * -(-columns // shape.columns) * shape.columns)
+    shapes = [Shape(itemsize, r, v) for r, v in _OUTER_SHAPES[register_count()]]
+    return min(
+        shapes, key=lambda shape: -(-rows // shape.rows) * shape.rows * -(-columns // shape.columns) * shape.columns
+    )
 
 
 def in_vectors(itemsize: int, inputs: int, outputs: int, groups: int) -> bool:
@@ -119,11 +131,11 @@ def grouped_shape(itemsize: int, columns: int) -> Shape:
 class Emitter:
     """Shorthand for the LLVM operations that both tiles use."""
 
-    def __init__(self, builder: Any, shape: Shape) -> None:
+    def __init__(self, builder: Any, shape: Shape, length: int = 0) -> None:
         self.builder = builder
         self.shape = shape
         self.element: ir.Type = ir.FloatType() if shape.itemsize == 4 else ir.DoubleType()
-        self.length = lanes(shape.itemsize)
+        self.length = length or lanes(shape.itemsize)
         self.vector = ir.VectorType(self.element, self.length)
         suffix = f"v{self.length}f{8 * shape.itemsize}"
         module = builder.module
@@ -158,6 +170,15 @@ class Emitter:
         value = self.builder.load(self.vector_at(pointer, offset))
         value.align = self.shape.itemsize  # vectors lie anywhere
         return value
+
+    def prefetch(self, address: Any) -> None:
+        """Ask for a cache line, to be in the second-level cache when it is needed. Any address will do."""
+        pointer = ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32]), "llvm.prefetch.p0"
+        )
+        for_reading, second_level, data = (ir.Constant(_I32, value) for value in (0, 2, 1))
+        self.builder.call(function, [self.builder.inttoptr(address, pointer), for_reading, second_level, data])
 
     def masks(self, columns: Any) -> list[Any]:
         """For each vector, which of its lanes are columns below `columns`."""

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from .emitter import Emitter, Shape
 
-__all__ = ["copy_rows", "transpose_rows"]
+__all__ = ["copy_rows", "transpose_rows", "transpose_table"]
 
 _I64 = ir.IntType(64)
 
@@ -25,8 +25,14 @@ def _store(emit: Emitter, value: Any, address: Any) -> None:
 
 
 @functools.cache
-def copy_rows(itemsize: int) -> Any:
+def copy_rows(itemsize: int, length: int) -> Any:
     """Make a function for compiled code that copies up to L numbers of each row.
+
+    Parameters
+    ----------
+    itemsize : int
+    length : int
+        ``L``: where rows are short, short vectors cross fewer cache lines.
 
     Returns
     -------
@@ -43,7 +49,7 @@ def copy_rows(itemsize: int) -> Any:
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             source, source_stride, target, target_stride, rows, columns = args
-            emit = Emitter(builder, shape)
+            emit = Emitter(builder, shape, length)
             loop, end = (builder.function.append_basic_block(f"copy.{name}") for name in ("row", "end"))
             mask = emit.masks(columns)[0]
             before = builder.block
@@ -72,8 +78,14 @@ def copy_rows(itemsize: int) -> Any:
 
 
 @functools.cache
-def transpose_rows(itemsize: int) -> Any:
+def transpose_rows(itemsize: int, length: int) -> Any:
     """Make a function for compiled code that transposes a block of up to L by L numbers.
+
+    Parameters
+    ----------
+    itemsize : int
+    length : int
+        ``L``, a power of two.
 
     Returns
     -------
@@ -89,7 +101,7 @@ def transpose_rows(itemsize: int) -> Any:
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             source, source_stride, target, target_stride, rows, columns = args
-            emit = Emitter(builder, shape)
+            emit = Emitter(builder, shape, length)
             loaded = []
             for i in range(emit.length):
                 present = builder.icmp_signed("<", emit.constant(i), rows)
@@ -97,6 +109,39 @@ def transpose_rows(itemsize: int) -> Any:
                 mask = emit.masks(builder.select(present, columns, emit.constant(0)))[0]
                 loaded.append(emit.load_masked(emit.pointer(builder.select(present, address, source)), 0, mask))
             for j, value in enumerate(emit.transposed(loaded)):
+                _store(emit, value, builder.add(target, builder.mul(target_stride, emit.constant(j))))
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+@functools.cache
+def transpose_table(itemsize: int) -> Any:
+    """Make a function for compiled code that transposes L rows of L numbers, wherever the rows lie.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(source, table, target, target_stride)``, all int64, addresses and distances in bytes: row i lies at
+        ``source + table[i]``; `table` is the address of ``int64[L]``.
+    """
+    shape = Shape(itemsize, 1, 1)
+
+    @intrinsic
+    def tile(typingctx, source, table, target, target_stride):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 4)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            source, table, target, target_stride = args
+            emit = Emitter(builder, shape)
+            table = builder.inttoptr(table, _I64.as_pointer())
+            rows = []
+            for i in range(emit.length):
+                place = builder.load(builder.gep(table, [emit.constant(i)]))
+                rows.append(emit.load(emit.pointer(builder.add(source, place)), 0))
+            for j, value in enumerate(emit.transposed(rows)):
                 _store(emit, value, builder.add(target, builder.mul(target_stride, emit.constant(j))))
             return context.get_dummy_value()
 

@@ -153,8 +153,8 @@ def product_tile(shape: Shape) -> Any:
 def outer_tile(shape: Shape) -> Any:
     """Make the tile of the weight gradient, a function for compiled code.
 
-    Rows of A are numbers at constant distances from the address of a step. Groups of `emitter.side`
-    of them lie side by side, so that few distances have to be kept in registers.
+    Rows of A are numbers at constant distances from the place of a step. Groups of `emitter.side` of them lie side by
+    side, so that few distances have to be kept in registers.
 
     Parameters
     ----------
@@ -163,17 +163,15 @@ def outer_tile(shape: Shape) -> Any:
     Returns
     -------
     intrinsic
-        ``tile(a, table, steps, moves, b, b_stride, target, rows, dump, columns, fresh)``, all int64, addresses and
-        distances in bytes if not said otherwise:
+        ``tile(a, table, steps, moves, b, b_stride, target, fresh, ahead, ahead_table)``, all int64, addresses and
+        distances in bytes:
 
-        - `a`, `table`, `moves`: A[step, r] lies at ``a + table[step] + moves[r // q]``, plus ``r % q`` numbers, ``q = side(R)``;
-          `table` is the address of ``int64[steps]``, `moves` of ``int64[R // q]``;
+        - `a`, `table`, `moves`: A[step, r] lies at ``a + table[step] + moves[r // q]``, plus ``r % q`` numbers, with
+          ``q = side(R)``; `table` is the address of ``int64[steps]``, `moves` of ``int64[R // q]``;
         - `b`: address of row 0 of B; rows are `b_stride` apart;
-        - `target`, `rows`: row r of the result is ``target + rows[r]``; `rows` is the address of ``int64[R]``;
-          a negative number in it means that nobody wants the row, which then goes to
-        - `dump`: address of ``V * L`` numbers;
-        - `columns`: how many columns there are;
-        - `fresh`: whether to store the sums; else they are added to what the target holds.
+        - `target`: address of the result, C-contiguous;
+        - `fresh`: whether to store the sums; else they are added to what `target` holds;
+        - `ahead`, `ahead_table`: each step asks for the cache line at ``ahead + ahead_table[step]``, for later.
 
     Notes
     -----
@@ -183,19 +181,19 @@ def outer_tile(shape: Shape) -> Any:
     """
 
     @intrinsic
-    def tile(typingctx, a, table, steps, moves, b, b_stride, target, rows, dump, columns, fresh):  # type: ignore[no-untyped-def]
-        signature = types.void(*(types.int64,) * 11)
+    def tile(typingctx, a, table, steps, moves, b, b_stride, target, fresh, ahead, ahead_table):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 10)
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            a, table, steps, moves, b, b_stride, target, row_table, dump, columns, fresh = args
+            a, table, steps, moves, b, b_stride, target, fresh, ahead, ahead_table = args
             emit = Emitter(builder, shape)
             rows, vectors = shape.rows, shape.vectors
             integers = _I64.as_pointer()
             function = builder.function
             loop, end = (function.append_basic_block(f"outer.{name}") for name in ("step", "end"))
             zero = ir.Constant(emit.vector, None)
-            table, row_table = builder.inttoptr(table, integers), builder.inttoptr(row_table, integers)
-            moves = builder.inttoptr(moves, integers)
+            table, moves = builder.inttoptr(table, integers), builder.inttoptr(moves, integers)
+            ahead_table = builder.inttoptr(ahead_table, integers)
             beside = side(rows)
             places = [
                 builder.add(a, builder.load(builder.gep(moves, [emit.constant(q)]))) for q in range(rows // beside)
@@ -210,11 +208,12 @@ def outer_tile(shape: Shape) -> Any:
             step.add_incoming(emit.constant(0), before)
             b_step.add_incoming(b, before)
             _connect(sums, emit.grid(lambda r, v: zero), before)
-            address = builder.load(builder.gep(table, [step]))
+            pixel = builder.load(builder.gep(table, [step]))
+            emit.prefetch(builder.add(ahead, builder.load(builder.gep(ahead_table, [step]))))
             right = [emit.load(emit.pointer(b_step), v * emit.length) for v in range(vectors)]
             new: list[list[Any]] = []
             for r in range(rows):
-                place = emit.pointer(builder.add(places[r // beside], address))
+                place = emit.pointer(builder.add(places[r // beside], pixel))
                 left = emit.broadcast(builder.gep(place, [emit.constant(r % beside)]))
                 new.append([builder.call(emit.fma, [left, right[v], sums[r][v]]) for v in range(vectors)])
             next_step = builder.add(step, emit.constant(1))
@@ -224,23 +223,19 @@ def outer_tile(shape: Shape) -> Any:
             builder.cbranch(builder.icmp_signed("<", next_step, steps), loop, end)
 
             builder.position_at_end(end)
-            masks = emit.masks(columns)
-            add = builder.icmp_signed("==", fresh, emit.constant(0))
-            lines = []
-            for r in range(rows):
-                place = builder.load(builder.gep(row_table, [emit.constant(r)]))
-                wanted = builder.icmp_signed(">=", place, emit.constant(0))
-                lines.append(emit.pointer(builder.select(wanted, builder.add(target, place), dump)))
-            with builder.if_then(add):
-                for r in range(rows):
-                    for v in range(vectors):
-                        present = emit.load_masked(lines[r], v * emit.length, masks[v])
-                        total = builder.fadd(present, new[r][v])
-                        emit.store_masked(total, lines[r], v * emit.length, masks[v])
-            with builder.if_then(builder.not_(add)):
-                for r in range(rows):
-                    for v in range(vectors):
-                        emit.store_masked(new[r][v], lines[r], v * emit.length, masks[v])
+            first = emit.pointer(target)
+            spots = emit.grid(lambda r, v: emit.vector_at(first, r * shape.columns + v * emit.length))
+            with builder.if_else(builder.icmp_signed("!=", fresh, emit.constant(0))) as (store, add):
+                with store:
+                    for new_row, spot_row in zip(new, spots):
+                        for value, spot in zip(new_row, spot_row):
+                            builder.store(value, spot).align = shape.itemsize
+                with add:
+                    for new_row, spot_row in zip(new, spots):
+                        for value, spot in zip(new_row, spot_row):
+                            present = builder.load(spot)
+                            present.align = shape.itemsize
+                            builder.store(builder.fadd(present, value), spot).align = shape.itemsize
             return context.get_dummy_value()
 
         return signature, generate
