@@ -183,7 +183,9 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
 # ---------------------------------------------------------------- weight gradient
 
 
-def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int = 1) -> Array:
+def correlate_weight_gradient(
+    x: Array, gy: Array, window: Window, groups: int = 1, outputs_first: bool = False
+) -> Array:
     """Return the gradient of ``correlate(x, w)`` with respect to `w`: the input correlated with the output gradient.
 
     ``gw[u,c,o] = sum over n, i of xpad[n, i*S + u*D, c] * gy[n,i,o]``
@@ -196,11 +198,13 @@ def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int =
     window : Window
     groups : int
         ``G``, which divides ``C`` and ``O``.
+    outputs_first : bool
+        The result may be a view of an array (O, C // G, KD, KH, KW): who asks for it wants it in that order.
 
     Returns
     -------
     ndarray, shape (KD, KH, KW, C // G, O)
-        Fresh, C-contiguous.
+        Fresh; C-contiguous without `outputs_first`.
 
     Raises
     ------
@@ -223,12 +227,16 @@ def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int =
     dtype = np.result_type(x, gy)
     inner = compute_dtype(dtype, function)
     per_group = channels // groups
-    gw = np.zeros((*window.kernel, per_group, outputs), inner)
-    if gw.size and x.size and gy.size:
-        arrays = channels_last(x, inner), channels_last(gy, inner)
-        tiles = _has_tiles(inner, per_group, outputs // groups)
-        if not (tiles and outer.correlate_weight_gradient(*arrays, gw, window, groups)):
-            loops.correlate_weight_gradient(*arrays, gw, window, groups)
+    shape = (*window.kernel, per_group, outputs)
+    if not (per_group and x.size and gy.size):
+        return np.zeros(shape, dtype)
+    gw = None
+    if _has_tiles(inner, per_group, outputs // groups):
+        arrays = x.astype(inner, copy=False), gy.astype(inner, copy=False)
+        gw = outer.correlate_weight_gradient(*arrays, window, groups, outputs_first)
+    if gw is None:
+        gw = np.zeros(shape, inner)
+        loops.correlate_weight_gradient(channels_last(x, inner), channels_last(gy, inner), gw, window, groups)
     return gw.astype(dtype, copy=False)
 
 

@@ -11,7 +11,17 @@ import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils
 
-__all__ = ["Emitter", "Shape", "grouped_shape", "in_vectors", "lanes", "register_count", "tile_shape"]
+__all__ = [
+    "Emitter",
+    "Shape",
+    "grouped_shape",
+    "in_vectors",
+    "lanes",
+    "outer_shape",
+    "register_count",
+    "side",
+    "tile_shape",
+]
 
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 
@@ -83,6 +93,25 @@ def tile_shape(itemsize: int, columns: int) -> Shape:
     return Shape(itemsize, rows[vectors], vectors)
 
 
+# Rows and vectors for the weight gradient, whose rows of A come from few addresses: there are registers for more of
+# them. Of shapes that waste the same, the first is taken.
+_OUTER_SHAPES = {32: ((12, 2), (8, 3), (24, 1), (28, 1), (4, 5)), 16: ((6, 2), (4, 3), (12, 1))}
+
+
+def side(rows: int) -> int:
+    """How many rows of a tile of the weight gradient lie side by side."""
+    return 4 if rows % 4 == 0 else 2
+
+
+@functools.cache
+def outer_shape(itemsize: int, rows: int, columns: int) -> Shape:
+    """The shape of tile of the weight gradient that computes the least beyond so many rows and columns."""
+    shapes = [Shape(itemsize, r, v) for r, v in _OUTER_SHAPES[register_count()]]
+    return min(
+        shapes, key=lambda shape: -(-rows // shape.rows) * shape.rows * -(-columns // shape.columns) * shape.columns
+    )
+
+
 def in_vectors(itemsize: int, inputs: int, outputs: int, groups: int) -> bool:
     """Whether vectors of channels hold whole groups, so that `grouped_tile` and `grouped_outer_tile` serve."""
     length = lanes(itemsize)
@@ -102,11 +131,11 @@ def grouped_shape(itemsize: int, columns: int) -> Shape:
 class Emitter:
     """Shorthand for the LLVM operations that both tiles use."""
 
-    def __init__(self, builder: Any, shape: Shape) -> None:
+    def __init__(self, builder: Any, shape: Shape, length: int = 0) -> None:
         self.builder = builder
         self.shape = shape
         self.element: ir.Type = ir.FloatType() if shape.itemsize == 4 else ir.DoubleType()
-        self.length = lanes(shape.itemsize)
+        self.length = length or lanes(shape.itemsize)
         self.vector = ir.VectorType(self.element, self.length)
         suffix = f"v{self.length}f{8 * shape.itemsize}"
         module = builder.module
@@ -141,6 +170,15 @@ class Emitter:
         value = self.builder.load(self.vector_at(pointer, offset))
         value.align = self.shape.itemsize  # vectors lie anywhere
         return value
+
+    def prefetch(self, address: Any) -> None:
+        """Ask for a cache line, to be in the second-level cache when it is needed. Any address will do."""
+        pointer = ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32]), "llvm.prefetch.p0"
+        )
+        for_reading, second_level, data = (ir.Constant(_I32, value) for value in (0, 2, 1))
+        self.builder.call(function, [self.builder.inttoptr(address, pointer), for_reading, second_level, data])
 
     def masks(self, columns: Any) -> list[Any]:
         """For each vector, which of its lanes are columns below `columns`."""
@@ -178,6 +216,25 @@ class Emitter:
         lanes_ = [lane - lane % size + which for lane in range(self.length)]
         indices = ir.Constant(ir.VectorType(_I32, self.length), lanes_)
         return self.builder.shuffle_vector(vector, ir.Constant(self.vector, ir.Undefined), indices)
+
+    def transposed(self, rows: list[Any]) -> list[Any]:
+        """L vectors, transposed: in stage s, blocks of ``2**s`` lanes change places between rows ``2**s`` apart."""
+        builder, n = self.builder, self.length
+        indices = ir.VectorType(_I32, n)
+        half = 1
+        while half < n:
+            # Lane j of the new row i: where bit `half` of i and j agree it stays, else they trade places.
+            low = [j if j & half == 0 else n + j - half for j in range(n)]
+            high = [j + half if j & half == 0 else n + j for j in range(n)]
+            new = list(rows)
+            for i in range(n):
+                if i & half == 0:
+                    a, b = rows[i], rows[i + half]
+                    new[i] = builder.shuffle_vector(a, b, ir.Constant(indices, low))
+                    new[i + half] = builder.shuffle_vector(a, b, ir.Constant(indices, high))
+            rows = new
+            half *= 2
+        return rows
 
     def grid(self, make: Any) -> list[list[Any]]:
         return [[make(r, v) for v in range(self.shape.vectors)] for r in range(self.shape.rows)]

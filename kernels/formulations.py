@@ -12,7 +12,7 @@ The three functions of a module are those of :mod:`.correlation`::
 
     correlate(x, w, bias, window, groups)               ->  y
     correlate_input_gradient(gy, w, window, groups)     ->  gx
-    correlate_weight_gradient(x, gy, window, groups)    ->  gw
+    correlate_weight_gradient(x, gy, window, groups)    ->  gw        (and `outputs_first`, a hint: the order in memory)
 
 for arrays of any strides, ``x (N, D, H, W, C)``, ``w (KD, KH, KW, C // G, O)``, ``y (N, OD, OH, OW, O)``, with
 fresh results of the dtype that NumPy promotes the arguments to. A further method is a further module and a line
@@ -47,7 +47,9 @@ class Formulation(Protocol):
 
     def correlate_input_gradient(self, gy: Array, w: Array, window: Window, groups: int = 1) -> Array: ...
 
-    def correlate_weight_gradient(self, x: Array, gy: Array, window: Window, groups: int = 1) -> Array: ...
+    def correlate_weight_gradient(
+        self, x: Array, gy: Array, window: Window, groups: int = 1, outputs_first: bool = False
+    ) -> Array: ...
 
 
 @functools.cache

@@ -170,7 +170,9 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     return col2im(columns, gy.shape[0], window).astype(dtype, copy=False)
 
 
-def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int = 1) -> Array:
+def correlate_weight_gradient(
+    x: Array, gy: Array, window: Window, groups: int = 1, outputs_first: bool = False
+) -> Array:
     """Return ``gW = im2col(X).T @ gY``: :func:`.correlation.correlate_weight_gradient` by a matrix product.
 
     Parameters, results and errors are those of :func:`.correlation.correlate_weight_gradient`.

@@ -208,7 +208,9 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     return gx.astype(dtype, copy=False)
 
 
-def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int = 1) -> Array:
+def correlate_weight_gradient(
+    x: Array, gy: Array, window: Window, groups: int = 1, outputs_first: bool = False
+) -> Array:
     """Return ``vec(gC) = (I kron phi(x)).T vec(gy)`` (2.20), summed over the images, group by group.
 
     Parameters, results and errors are those of :func:`.correlation.correlate_weight_gradient`; and `ValueError` if a

@@ -110,7 +110,9 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     return correlation.correlate(padded, rot180_transposed(w, groups), None, inner, groups).astype(dtype, copy=False)
 
 
-def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int = 1) -> Array:
+def correlate_weight_gradient(
+    x: Array, gy: Array, window: Window, groups: int = 1, outputs_first: bool = False
+) -> Array:
     """Return ``gw = padpad(rot180(gy)) * rot180 trans(x)``: a correlation whose kernel is the input.
 
     Parameters, results and errors are those of :func:`.correlation.correlate_weight_gradient`.

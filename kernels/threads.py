@@ -216,6 +216,11 @@ def set_num_threads(n: int) -> None:
     _pool.shrink(_threads - 1)
 
 
+def threads_for(nanoseconds: float) -> int:
+    """Return how many threads take part in work that takes so long on one."""
+    return get_num_threads() if nanoseconds >= SERIAL_NANOSECONDS else 1
+
+
 def parallel_for(kernel: Callable[..., object], count: int, *args: Any, nanoseconds: float = float("inf")) -> None:
     """Call ``kernel(start, stop, *args)`` on ranges that together cover ``range(count)`` once.
 
@@ -239,8 +244,8 @@ def parallel_for(kernel: Callable[..., object], count: int, *args: Any, nanoseco
     """
     if count <= 0:
         return
-    threads = get_num_threads()
-    if threads == 1 or count == 1 or nanoseconds < SERIAL_NANOSECONDS:
+    threads = threads_for(nanoseconds)
+    if threads == 1 or count == 1:
         kernel(0, count, *args)
         return
     pool = _pool

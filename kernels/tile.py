@@ -17,8 +17,8 @@ Two tiles cover convolution and its gradients. They differ in what a step is:
   the taps of the kernel, and for each tap through the channels of the pixel that the tap reads. *Where* that
   pixel lies is looked up in a table of addresses (an "indirection buffer"), so that stride, dilation, the ends of
   rows and images, and padding (which is the address of a row of zeros) make no difference to the tile.
-- `outer_tile`, weight gradient. Rows are input channels at one tap, columns are output channels, and the steps
-  run through pixels, whose addresses a table gives.
+- `outer_tile`, weight gradient. Rows are input channels at some tap, which lie at constant distances from the pixel of
+  the step; columns are output channels, and the steps run through pixels, whose places a table gives.
 
 Columns beyond the last are masked: nothing is read or written there.
 """
@@ -30,7 +30,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .emitter import Emitter, Shape
+from .emitter import Emitter, Shape, side
 
 __all__ = ["grouped_outer_tile", "grouped_tile", "outer_tile", "product_tile", "transpose_tile"]
 
@@ -150,26 +150,28 @@ def product_tile(shape: Shape) -> Any:
 
 
 @functools.cache
-def outer_tile(shape: Shape, masked: bool) -> Any:
+def outer_tile(shape: Shape) -> Any:
     """Make the tile of the weight gradient, a function for compiled code.
+
+    Rows of A are numbers at constant distances from the place of a step. Groups of `emitter.side` of them lie side by
+    side, so that few distances have to be kept in registers.
 
     Parameters
     ----------
     shape : Shape
-    masked : bool
-        Whether there may be fewer columns than the tile has, so that vectors of B are loaded with a mask.
 
     Returns
     -------
     intrinsic
-        ``tile(table, steps, skip, b, b_stride, target, target_stride, columns, fresh)``, all int64:
+        ``tile(a, table, steps, moves, b, b_stride, target, fresh, ahead, ahead_table)``, all int64, addresses and
+        distances in bytes:
 
-        - `table`: address of ``int64[steps]``, where the row of A of each step lies, of which the numbers `skip` to
-          ``skip + R`` are read;
-        - `b`: address of row 0 of B; rows are `b_stride` numbers apart;
-        - `target`: address of row 0 of the result; rows are `target_stride` numbers apart;
-        - `columns`: how many columns there are;
-        - `fresh`: whether to store the sums; else they are added to what `target` holds.
+        - `a`, `table`, `moves`: A[step, r] lies at ``a + table[step] + moves[r // q]``, plus ``r % q`` numbers, with
+          ``q = side(R)``; `table` is the address of ``int64[steps]``, `moves` of ``int64[R // q]``;
+        - `b`: address of row 0 of B; rows are `b_stride` apart;
+        - `target`: address of the result, C-contiguous;
+        - `fresh`: whether to store the sums; else they are added to what `target` holds;
+        - `ahead`, `ahead_table`: each step asks for the cache line at ``ahead + ahead_table[step]``, for later.
 
     Notes
     -----
@@ -179,60 +181,61 @@ def outer_tile(shape: Shape, masked: bool) -> Any:
     """
 
     @intrinsic
-    def tile(typingctx, table, steps, skip, b, b_stride, target, target_stride, columns, fresh):  # type: ignore[no-untyped-def]
-        signature = types.void(*(types.int64,) * 9)
+    def tile(typingctx, a, table, steps, moves, b, b_stride, target, fresh, ahead, ahead_table):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 10)
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            table, steps, skip, b, b_stride, target, target_stride, columns, fresh = args
+            a, table, steps, moves, b, b_stride, target, fresh, ahead, ahead_table = args
             emit = Emitter(builder, shape)
             rows, vectors = shape.rows, shape.vectors
             integers = _I64.as_pointer()
             function = builder.function
             loop, end = (function.append_basic_block(f"outer.{name}") for name in ("step", "end"))
-            masks = emit.masks(columns)
             zero = ir.Constant(emit.vector, None)
-            table, first_b = builder.inttoptr(table, integers), emit.pointer(b)
-            targets = [
-                builder.gep(emit.pointer(target), [builder.mul(target_stride, emit.constant(r))]) for r in range(rows)
+            table, moves = builder.inttoptr(table, integers), builder.inttoptr(moves, integers)
+            ahead_table = builder.inttoptr(ahead_table, integers)
+            beside = side(rows)
+            places = [
+                builder.add(a, builder.load(builder.gep(moves, [emit.constant(q)]))) for q in range(rows // beside)
             ]
             before = builder.block
             builder.branch(loop)
 
             builder.position_at_end(loop)
             step = builder.phi(_I64)
-            b_step = builder.phi(emit.element.as_pointer())
+            b_step = builder.phi(_I64)
             sums = emit.phis()
             step.add_incoming(emit.constant(0), before)
-            b_step.add_incoming(first_b, before)
+            b_step.add_incoming(b, before)
             _connect(sums, emit.grid(lambda r, v: zero), before)
-            address = builder.load(builder.gep(table, [step]))
-            pixel = builder.gep(emit.pointer(address), [skip])
-            if masked:
-                right = [emit.load_masked(b_step, v * emit.length, masks[v]) for v in range(vectors)]
-            else:
-                right = [emit.load(b_step, v * emit.length) for v in range(vectors)]
+            pixel = builder.load(builder.gep(table, [step]))
+            emit.prefetch(builder.add(ahead, builder.load(builder.gep(ahead_table, [step]))))
+            right = [emit.load(emit.pointer(b_step), v * emit.length) for v in range(vectors)]
             new: list[list[Any]] = []
             for r in range(rows):
-                left = emit.broadcast(builder.gep(pixel, [emit.constant(r)]))
+                place = emit.pointer(builder.add(places[r // beside], pixel))
+                left = emit.broadcast(builder.gep(place, [emit.constant(r % beside)]))
                 new.append([builder.call(emit.fma, [left, right[v], sums[r][v]]) for v in range(vectors)])
             next_step = builder.add(step, emit.constant(1))
             step.add_incoming(next_step, loop)
-            b_step.add_incoming(builder.gep(b_step, [b_stride]), loop)
+            b_step.add_incoming(builder.add(b_step, b_stride), loop)
             _connect(sums, new, loop)
             builder.cbranch(builder.icmp_signed("<", next_step, steps), loop, end)
 
             builder.position_at_end(end)
-            add = builder.icmp_signed("==", fresh, emit.constant(0))
-            with builder.if_then(add):
-                for r in range(rows):
-                    for v in range(vectors):
-                        present = emit.load_masked(targets[r], v * emit.length, masks[v])
-                        total = builder.fadd(present, new[r][v])
-                        emit.store_masked(total, targets[r], v * emit.length, masks[v])
-            with builder.if_then(builder.not_(add)):
-                for r in range(rows):
-                    for v in range(vectors):
-                        emit.store_masked(new[r][v], targets[r], v * emit.length, masks[v])
+            first = emit.pointer(target)
+            spots = emit.grid(lambda r, v: emit.vector_at(first, r * shape.columns + v * emit.length))
+            with builder.if_else(builder.icmp_signed("!=", fresh, emit.constant(0))) as (store, add):
+                with store:
+                    for new_row, spot_row in zip(new, spots):
+                        for value, spot in zip(new_row, spot_row):
+                            builder.store(value, spot).align = shape.itemsize
+                with add:
+                    for new_row, spot_row in zip(new, spots):
+                        for value, spot in zip(new_row, spot_row):
+                            present = builder.load(spot)
+                            present.align = shape.itemsize
+                            builder.store(builder.fadd(present, value), spot).align = shape.itemsize
             return context.get_dummy_value()
 
         return signature, generate
@@ -413,8 +416,7 @@ def transpose_tile(itemsize: int) -> Any:
 
     Notes
     -----
-    ``L log2(L)`` shuffles of two vectors: in stage s, blocks of ``2**s`` lanes change places between rows that are
-    ``2**s`` apart.
+    ``L log2(L)`` shuffles of two vectors (`Emitter.transposed`).
     """
     shape = Shape(itemsize, 1, 1)
 
@@ -426,24 +428,11 @@ def transpose_tile(itemsize: int) -> Any:
             source, source_stride, target, target_stride = args
             emit = Emitter(builder, shape)
             n = emit.length
-            indices = ir.VectorType(_I32, n)
             rows = [
                 emit.load(builder.gep(emit.pointer(source), [builder.mul(source_stride, emit.constant(i))]), 0)
                 for i in range(n)
             ]
-            half = 1
-            while half < n:
-                # Lane j of the new row i: where bit `half` of i and j agree it stays, else they trade places.
-                low = [j if j & half == 0 else n + j - half for j in range(n)]
-                high = [j + half if j & half == 0 else n + j for j in range(n)]
-                new = list(rows)
-                for i in range(n):
-                    if i & half == 0:
-                        a, b = rows[i], rows[i + half]
-                        new[i] = builder.shuffle_vector(a, b, ir.Constant(indices, low))
-                        new[i + half] = builder.shuffle_vector(a, b, ir.Constant(indices, high))
-                rows = new
-                half *= 2
+            rows = emit.transposed(rows)
             for j in range(n):
                 place = builder.gep(emit.pointer(target), [builder.mul(target_stride, emit.constant(j))])
                 stored = builder.store(rows[j], emit.vector_at(place, 0))

@@ -94,14 +94,16 @@ def outputs_first(w: Array) -> Array:
 
     Parameters
     ----------
-    w : ndarray, C-contiguous
+    w : ndarray, any strides
 
     Returns
     -------
     ndarray, C-contiguous
-        Fresh.
+        Fresh, but if `w` lies in that order already: then the view.
     """
     outputs, channels = w.shape[4], w.shape[3]
+    if w.transpose(4, 3, 0, 1, 2).flags.c_contiguous:
+        return w.transpose(4, 3, 0, 1, 2)
     if w.dtype.kind != "f" or w.itemsize not in _TRANSPOSE_KERNEL or not w.flags.c_contiguous or config.DISABLE_JIT:
         return np.array(w.transpose(4, 3, 0, 1, 2), order="C")
     target = np.empty((outputs, channels, *w.shape[:3]), w.dtype)

@@ -404,6 +404,8 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     return correlation.correlate_input_gradient(gy, w, window, groups)
 
 
-def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int = 1) -> Array:
+def correlate_weight_gradient(
+    x: Array, gy: Array, window: Window, groups: int = 1, outputs_first: bool = False
+) -> Array:
     """As :func:`.correlation.correlate_weight_gradient`, which computes it."""
-    return correlation.correlate_weight_gradient(x, gy, window, groups)
+    return correlation.correlate_weight_gradient(x, gy, window, groups, outputs_first)

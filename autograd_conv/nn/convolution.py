@@ -83,7 +83,8 @@ def weight_gradient(x: np.ndarray, gy: np.ndarray, *, setup: Setup) -> np.ndarra
     """Gradient of `_correlate` with respect to `w`."""
     window, groups, layout, method = setup
     by = kernels.formulations.formulation(method)
-    gw = by.correlate_weight_gradient(layout.canonical(x), layout.canonical(gy), window, groups)
+    arrays = layout.canonical(x), layout.canonical(gy)
+    gw = by.correlate_weight_gradient(*arrays, window, groups, not layout.channels_last)  # for its order in memory
     return layout.restore_kernel(gw)
 
 

@@ -1,0 +1,150 @@
+"""Vectors on the move: what packs numbers for the tile of the weight gradient.
+
+Each of these functions of compiled code reads exactly what is asked for, but writes whole vectors: numbers beyond
+the end of a row of the target become 0. A caller therefore fills a buffer in such an order that what is written too
+much is written again, and leaves room for a vector behind the end. In return nothing is done number by number.
+"""
+
+import functools
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .emitter import Emitter, Shape
+
+__all__ = ["copy_rows", "transpose_rows", "transpose_table"]
+
+_I64 = ir.IntType(64)
+
+
+def _store(emit: Emitter, value: Any, address: Any) -> None:
+    stored = emit.builder.store(value, emit.vector_at(emit.pointer(address), 0))
+    stored.align = emit.shape.itemsize
+
+
+@functools.cache
+def copy_rows(itemsize: int, length: int) -> Any:
+    """Make a function for compiled code that copies up to L numbers of each row.
+
+    Parameters
+    ----------
+    itemsize : int
+    length : int
+        ``L``: where rows are short, short vectors cross fewer cache lines.
+
+    Returns
+    -------
+    intrinsic
+        ``copy(source, source_stride, target, target_stride, rows, columns)``, all int64, addresses and distances in
+        bytes: ``target[i, j] = source[i, j] if j < columns else 0`` for ``i < rows`` and ``j < L``, one row after
+        the other. With 0 columns nothing is read.
+    """
+    shape = Shape(itemsize, 1, 1)
+
+    @intrinsic
+    def copy(typingctx, source, source_stride, target, target_stride, rows, columns):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 6)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            source, source_stride, target, target_stride, rows, columns = args
+            emit = Emitter(builder, shape, length)
+            loop, end = (builder.function.append_basic_block(f"copy.{name}") for name in ("row", "end"))
+            mask = emit.masks(columns)[0]
+            before = builder.block
+            builder.cbranch(builder.icmp_signed(">", rows, emit.constant(0)), loop, end)
+
+            builder.position_at_end(loop)
+            row, here, there = (builder.phi(_I64) for _ in range(3))
+            value = emit.load_masked(emit.pointer(here), 0, mask)
+            _store(emit, value, there)
+            next_row = builder.add(row, emit.constant(1))
+            for phi, first, following in (
+                (row, emit.constant(0), next_row),
+                (here, source, builder.add(here, source_stride)),
+                (there, target, builder.add(there, target_stride)),
+            ):
+                phi.add_incoming(first, before)
+                phi.add_incoming(following, loop)
+            builder.cbranch(builder.icmp_signed("<", next_row, rows), loop, end)
+
+            builder.position_at_end(end)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return copy
+
+
+@functools.cache
+def transpose_rows(itemsize: int, length: int) -> Any:
+    """Make a function for compiled code that transposes a block of up to L by L numbers.
+
+    Parameters
+    ----------
+    itemsize : int
+    length : int
+        ``L``, a power of two.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(source, source_stride, target, target_stride, rows, columns)``, all int64, addresses and distances in
+        bytes: ``target[j, i] = source[i, j] if i < rows and j < columns else 0`` for i and j below L.
+    """
+    shape = Shape(itemsize, 1, 1)
+
+    @intrinsic
+    def tile(typingctx, source, source_stride, target, target_stride, rows, columns):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 6)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            source, source_stride, target, target_stride, rows, columns = args
+            emit = Emitter(builder, shape, length)
+            loaded = []
+            for i in range(emit.length):
+                present = builder.icmp_signed("<", emit.constant(i), rows)
+                address = builder.add(source, builder.mul(source_stride, emit.constant(i)))
+                mask = emit.masks(builder.select(present, columns, emit.constant(0)))[0]
+                loaded.append(emit.load_masked(emit.pointer(builder.select(present, address, source)), 0, mask))
+            for j, value in enumerate(emit.transposed(loaded)):
+                _store(emit, value, builder.add(target, builder.mul(target_stride, emit.constant(j))))
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+@functools.cache
+def transpose_table(itemsize: int) -> Any:
+    """Make a function for compiled code that transposes L rows of L numbers, wherever the rows lie.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(source, table, target, target_stride)``, all int64, addresses and distances in bytes: row i lies at
+        ``source + table[i]``; `table` is the address of ``int64[L]``.
+    """
+    shape = Shape(itemsize, 1, 1)
+
+    @intrinsic
+    def tile(typingctx, source, table, target, target_stride):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 4)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            source, table, target, target_stride = args
+            emit = Emitter(builder, shape)
+            table = builder.inttoptr(table, _I64.as_pointer())
+            rows = []
+            for i in range(emit.length):
+                place = builder.load(builder.gep(table, [emit.constant(i)]))
+                rows.append(emit.load(emit.pointer(builder.add(source, place)), 0))
+            for j, value in enumerate(emit.transposed(rows)):
+                _store(emit, value, builder.add(target, builder.mul(target_stride, emit.constant(j))))
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
