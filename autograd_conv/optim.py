@@ -2,18 +2,32 @@
 
 An optimizer is a convenience: ``p.data -= lr * p.grad`` in a loop of one's own does the same as `SGD`. Steps
 write to the parameters in place and are not recorded.
+
+Each formula is written here with NumPy's functions. For many numbers a compiled loop does the same, bit for bit, in one
+pass over memory (`kernels.steps`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from . import kernels
 from .tensor import Tensor
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+
+
+# Numbers in all parameters from which the compiled loops are used: fewer are done before one is compiled.
+_COMPILED_FROM = 1 << 16
+
+# A call of a compiled loop takes as long as eight operations of NumPy on few numbers, each of which takes as long as it
+# does to go over 4096 more of them.
+_CALL_OPERATIONS = 8
+_OPERATION_NUMBERS = 4096
 
 
 class Optimizer:
@@ -56,6 +70,7 @@ class Optimizer:
         self.lr = _in_range(name, "lr", lr)
         self.weight_decay = _in_range(name, "weight_decay", weight_decay)
         self.state: list[dict[str, np.ndarray]] = [{} for _ in self.params]
+        self._many = sum(p.size for p in self.params) >= _COMPILED_FROM
 
     def zero_grad(self) -> None:
         """Set the ``grad`` of each parameter to None."""
@@ -65,11 +80,20 @@ class Optimizer:
     def step(self) -> None:
         """Update each parameter that has a gradient, in place."""
         for p, state in zip(self.params, self.state):
-            if p.grad is not None:
-                self._update(p.data, p.grad, state)
+            g = p.grad
+            if g is not None:
+                self._update(p.data, g, state)
 
     def _update(self, p: np.ndarray, g: np.ndarray, state: dict[str, np.ndarray]) -> None:
         raise NotImplementedError
+
+    def _compiled(self, operations: int, p: np.ndarray, *state: np.ndarray | None) -> bool:
+        """Whether a compiled loop steps `p`, for which NumPy needs so many operations."""
+        return (
+            self._many
+            and operations * (_OPERATION_NUMBERS + p.size) >= _CALL_OPERATIONS * _OPERATION_NUMBERS
+            and kernels.steps.covers(p, *state)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Settings and copies of the state arrays, by flat names: ready for `save`.
@@ -167,10 +191,19 @@ class SGD(Optimizer):
             )
 
     def _update(self, p: np.ndarray, g: np.ndarray, state: dict[str, np.ndarray]) -> None:
+        v = state.get("momentum") if self.momentum else None
+        if self._compiled(6 if self.momentum else 2, p, v):
+            first = v is None
+            if self.momentum and first:
+                v = state["momentum"] = np.empty_like(p)
+            kernels.steps.descend(
+                p, g, v, lr=self.lr, decay=self.weight_decay, momentum=self.momentum, share=1 - self.dampening,
+                first=first, nesterov=self.nesterov,
+            )  # fmt: skip
+            return
         if self.weight_decay:
             g = g + self.weight_decay * p
         if self.momentum:
-            v = state.get("momentum")
             if v is None:
                 v = state["momentum"] = np.array(g)
             else:
@@ -216,11 +249,12 @@ class Adam(Optimizer):
         self.eps = _in_range(name, "eps", eps)
 
     def _update(self, p: np.ndarray, g: np.ndarray, state: dict[str, np.ndarray]) -> None:
-        if self.weight_decay:
-            g = g + self.weight_decay * p
-        self._adapt(p, g, state)
+        self._adapt(p, g, state, decay=self.weight_decay, shrink=1.0)
 
-    def _adapt(self, p: np.ndarray, g: np.ndarray, state: dict[str, np.ndarray]) -> None:
+    def _adapt(
+        self, p: np.ndarray, g: np.ndarray, state: dict[str, np.ndarray], *, decay: float, shrink: float
+    ) -> None:
+        """A step with ``g + decay * p`` as the gradient, after `p` was multiplied by `shrink`."""
         if not state:
             state["average"], state["square"] = np.zeros_like(p), np.zeros_like(p)
             state["steps"] = np.zeros((), np.int64)
@@ -228,16 +262,27 @@ class Adam(Optimizer):
         steps = int(state["steps"])
         average, square = state["average"], state["square"]
         beta1, beta2 = self.betas
+        # The averages start at zero; dividing by 1 - beta**steps makes them unbiased.
+        bias, rate = math.sqrt(1 - beta2**steps), self.lr / (1 - beta1**steps)
+        if self._compiled(13, p, average, square):
+            kernels.steps.adapt(
+                p, g, average, square, decay=decay, shrink=shrink, beta1=beta1, beta2=beta2, bias=bias, eps=self.eps,
+                rate=rate,
+            )  # fmt: skip
+            return
+        if shrink != 1:
+            p *= shrink
+        if decay:
+            g = g + decay * p
         average *= beta1
         average += (1 - beta1) * g
         square *= beta2
         square += (1 - beta2) * (g * g)
-        # The averages start at zero; dividing by 1 - beta**steps makes them unbiased.
-        root = np.sqrt(square)
-        root /= float(np.sqrt(1 - beta2**steps))
+        root = np.sqrt(square, out=np.empty_like(square))
+        root /= bias
         root += self.eps
         np.divide(average, root, out=root)
-        root *= self.lr / (1 - beta1**steps)
+        root *= rate
         p -= root
 
 
@@ -260,8 +305,7 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay)
 
     def _update(self, p: np.ndarray, g: np.ndarray, state: dict[str, np.ndarray]) -> None:
-        p *= 1 - self.lr * self.weight_decay
-        self._adapt(p, g, state)
+        self._adapt(p, g, state, decay=0.0, shrink=1 - self.lr * self.weight_decay)
 
 
 def _in_range(function: str, argument: str, value: float) -> float:

@@ -728,7 +728,8 @@ def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
         if np.broadcast_shapes(given, shape) != shape:
             raise ValueError(f"a cotangent of shape {given} does not fit an argument of shape {shape}")
         return repeat_to(cotangent, shape)
-    return np.add.reduce(cotangent, axis=tuple(axes)).reshape(shape) if axes else cotangent.reshape(shape)
+    total = np.add.reduce(cotangent, axis=tuple(axes)) if axes else cotangent
+    return total if total.shape == shape else total.reshape(shape)
 
 
 # Elements up to which repeated values are written out: NumPy's detour to a view takes about as long (2 microseconds).

@@ -23,6 +23,7 @@ a second that a program which never convolves should not pay.
 | ``padpad`` | ... with gradients that are correlations with stride 1 (source 001) |
 | ``kronecker`` | ... with explicit vec and Kronecker matrices (source 002) |
 | ``rectifier`` | max(x, 0) and its gradient |
+| ``steps`` | steps of optimizers |
 | ``pooling`` | maximum and average pooling and their gradients |
 | ``regions`` | pools over regions given by tables: adaptive, global, fractional |
 | ``places`` | routing by flat indices: gradients of these pools, unpooling |
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from . import resampling as resampling
     from . import sampling as sampling
     from . import special as special
+    from . import steps as steps
     from . import tables as tables
     from . import threads as threads
     from . import transposition as transposition
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
 __all__ = [
     "geometry", "threads", "arrays", "naive", "jit", "correlation", "formulations", "winograd",
     "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places", "columns", "order",
-    "tables", "resampling", "sampling", "special",
+    "tables", "resampling", "sampling", "special", "steps",
 ]  # fmt: skip
 
 

@@ -154,3 +154,91 @@ def test_a_wrong_state_changes_nothing():
             optimizer.load_state_dict(bad)
     assert optimizer.lr == 0.1
     np.testing.assert_array_equal(optimizer.state[0]["momentum"], before)
+
+
+def with_numbers(kind, settings, start, gradients, compiled, monkeypatch):
+    """Values and state after steps along `gradients`, by the compiled loops or by NumPy."""
+    monkeypatch.setattr(optim, "_COMPILED_FROM", 0 if compiled else 1 << 62)
+    monkeypatch.setattr(optim, "_CALL_OPERATIONS", 0)
+    p = ac.tensor(start, requires_grad=True)
+    optimizer = kind([p], **settings)
+    for g in gradients:
+        p.grad = g
+        optimizer.step()
+    return [p.numpy(), *[optimizer.state[0][slot] for slot in sorted(optimizer.state[0])]]
+
+
+FURTHER = [
+    (optim.SGD, "SGD", {"lr": 0.05, "weight_decay": 0.1}),
+    (optim.SGD, "SGD", {"lr": 0.05, "momentum": 0.9}),
+    (optim.SGD, "SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    (optim.Adam, "Adam", {"lr": 0.05, "eps": 0.1}),
+    (optim.AdamW, "AdamW", {"lr": 0.05, "weight_decay": 0.0}),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (37,), (5, 7), (40_000,)])
+@pytest.mark.parametrize(("kind", "_name", "settings"), CASES + FURTHER)
+def test_the_compiled_loops_do_bit_for_bit_what_numpy_does(kind, _name, settings, shape, dtype, monkeypatch, rng):
+    start = rng.standard_normal(shape).astype(dtype)
+    gradients = rng.standard_normal((4, *shape)).astype(dtype)
+    if start.size > 30:
+        start.flat[[3, 8]] = np.nan, -0.0
+        gradients.flat[[5, 11, 17, 18, 36]] = np.inf, -np.inf, 1e-40, -0.0, np.nan
+    with np.errstate(all="ignore"):
+        ours, plain = [
+            with_numbers(kind, settings, start, gradients, compiled, monkeypatch) for compiled in (True, False)
+        ]
+    for ours_array, plain_array in zip(ours, plain, strict=True):
+        assert ours_array.dtype == plain_array.dtype
+        np.testing.assert_array_equal(ours_array, plain_array)
+        if ours_array.dtype.kind == "f":
+            number = ~np.isnan(plain_array)
+            np.testing.assert_array_equal(np.signbit(ours_array)[number], np.signbit(plain_array)[number])
+
+
+@pytest.mark.parametrize(("kind", "name", "settings"), CASES + FURTHER)
+def test_the_compiled_loops_agree_with_pytorch(kind, name, settings, monkeypatch, rng):
+    torch = pytest.importorskip("torch", reason="PyTorch is an optional oracle")
+    start, gradients = rng.standard_normal((30, 7)), rng.standard_normal((6, 30, 7))
+    ours, *_ = with_numbers(kind, settings, start, gradients, True, monkeypatch)
+    q = torch.tensor(start, requires_grad=True)
+    theirs = getattr(torch.optim, name)([q], **settings)
+    for g in gradients:
+        q.grad = torch.tensor(g)
+        theirs.step()
+    np.testing.assert_allclose(ours, q.detach().numpy(), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
+def test_any_layout_of_parameter_and_gradient_is_stepped(kind, monkeypatch, rng):
+    monkeypatch.setattr(optim, "_COMPILED_FROM", 0)
+    monkeypatch.setattr(optim, "_CALL_OPERATIONS", 0)
+    start, g = rng.standard_normal((4, 6)), rng.standard_normal((4, 6))
+    results = []
+    for parameter_order, gradient_order in ["CC", "CF", "FC", "FF"]:
+        p = ac.tensor(start, requires_grad=True)
+        p._array = np.array(start, order=parameter_order)
+        optimizer = kind([p], lr=0.1, weight_decay=0.1)
+        for _ in range(2):
+            p._leaf.grad = np.array(g, order=gradient_order)
+            optimizer.step()
+        results.append(p.numpy())
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
+@pytest.mark.parametrize(("kind", "_name", "settings"), CASES)
+def test_a_parameter_of_any_shape_descends(kind, _name, settings, shape):
+    p = leaf(np.full(shape, 2.0))
+    descend(kind([p], **settings), p)
+    assert p.shape == shape
+    assert (np.abs(p.data) < 2.0).all()
+
+
+def test_few_parameters_compile_nothing(monkeypatch):
+    p = leaf([1.0, 2.0])
+    monkeypatch.setattr(optim.kernels.steps, "_run", lambda *args: pytest.fail("compiled"))
+    descend(optim.Adam([p]), p)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
+import tracemalloc
 import weakref
 
 import numpy as np
 import pytest
 
 import autograd_conv as ac
+from autograd_conv.tape import Record
 
 
 @pytest.fixture
@@ -395,3 +398,27 @@ def test_results_of_grad_have_memory_of_their_own():
     gx, gy = ac.grad((x + y).sum(), [x, y])
     gx.data[0] = 99
     np.testing.assert_array_equal(gy.data, [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    "operation", [lambda y, a: y * a, lambda y, a: y + a, lambda y, a: y * 0.5, lambda y, a: ac.sin(y)]
+)
+def test_a_record_takes_at_most_300_bytes_beyond_the_arrays(operation):
+    count = 5000
+    a, y = leaf(np.ones(3)), leaf(np.ones(3))
+    operation(y, a)  # makes the plan
+    tracemalloc.start()
+    try:
+        for _ in range(count):
+            y = operation(y, a)
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    arrays, node = {}, y._node
+    while isinstance(node, Record):
+        arrays.update({id(array): array for array in node.saved if isinstance(array, np.ndarray)})
+        node = node.parents[0]
+    arrays.pop(id(a._array), None)
+    # The object, its shape and strides, and its memory.
+    beyond = taken - sum(sys.getsizeof(array) + 16 * array.ndim for array in arrays.values())
+    assert beyond <= 300 * count
