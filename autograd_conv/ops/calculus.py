@@ -70,9 +70,15 @@ def diff(
 @implements(np.ediff1d)
 def ediff1d(ary: ArrayLike, to_end: ArrayLike | None = None, to_begin: ArrayLike | None = None) -> Tensor:
     """Differences of neighbours among all elements, between `to_begin` and `to_end`."""
-    middle = diff(ravel(ary))
-    parts = [ravel(part) for part in (to_begin,) if part is not None]
-    parts += [middle] + [ravel(part) for part in (to_end,) if part is not None]
+    x = ravel(ary)
+    middle = diff(x)
+    parts = []
+    for name, part in (("to_begin", to_begin), ("", middle), ("to_end", to_end)):
+        if part is not None:
+            values = ravel(part)
+            if name and not np.can_cast(values.dtype, x.dtype, "same_kind"):
+                raise TypeError(f"ediff1d: {name} has dtype {values.dtype}, which is not converted to {x.dtype}")
+            parts.append(values.astype(x.dtype, copy=False) if name else values)
     return concatenate(parts) if len(parts) > 1 else middle
 
 
@@ -104,7 +110,7 @@ def _derivative(f: Tensor, spacing: Any, axis: int, edge_order: int) -> Tensor:
         a, b, c, d = h[0:1], h[1:2], h[-2:-1], h[-1:]
         first = -(2 * a + b) / (a * (a + b)) * f[0:1] + (a + b) / (a * b) * f[1:2] - a / (b * (a + b)) * f[2:3]
         last = d / (c * (c + d)) * f[-3:-2] - (c + d) / (c * d) * f[-2:-1] + (2 * d + c) / (d * (c + d)) * f[-1:]
-    return moveaxis(concatenate([first, inside, last]), 0, axis)
+    return moveaxis(concatenate([first, inside, last]), 0, axis).astype(f.dtype, copy=False)
 
 
 @implements(np.gradient)

@@ -34,11 +34,10 @@ def _rows(x: Tensor, axis: Any) -> Tensor:
     return reshape(moved, (int(np.prod(moved.shape[: len(axes)])), *moved.shape[len(axes) :]))
 
 
-def _places(count: int, q: Any, method: str, weights: Any = None) -> Any:
+def _places(count: int, q: Any, method: Any, weights: Any = None) -> Any:
     """Where, among `count` sorted elements, the quantiles lie; whole and broken numbers."""
-    numbers: Any = np.arange(count, dtype=np.float64)
-    settings: Any = {"method": method, "weights": weights}
-    return np.quantile(numbers, q, **settings)
+    numbers = np.arange(count, dtype=np.float64)
+    return np.quantile(numbers, q, method=method, weights=weights)
 
 
 def _all_places(rows: np.ndarray, counts: np.ndarray, q: np.ndarray, method: str, weights: Any) -> np.ndarray:
@@ -64,7 +63,7 @@ def _quantile(
     q: Any,
     axis: Any,
     out: Any,
-    method: str,
+    method: Any,
     keepdims: bool,
     weights: Any,
     skip_nan: bool,
