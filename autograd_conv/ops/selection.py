@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dispatch import implements
+from ..dispatch import CONSTANT, implements
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor, assign_out, raw
 from .conversion import asarray
@@ -119,6 +119,9 @@ def round(a: ArrayLike, decimals: int = 0, out: Tensor | None = None) -> Tensor:
 
 around = round
 _fix = primitive(np.trunc, name="fix", arguments=("x",)).defvjp(x=flat)
+
+
+CONSTANT.update({np.fix, np.round, np.around})
 
 
 @implements(np.fix)

@@ -130,6 +130,8 @@ def conforms(rng):
     """
 
     def check(name, args, settings, order=2, rtol=1e-12, integers=True):
+        if not hasattr(np, name):
+            pytest.skip(f"this NumPy has no {name}")
         ours, theirs = getattr(ac, name), getattr(np, name)
 
         def agree(where, arguments, tolerance):

@@ -106,6 +106,7 @@ def test_questions():
     assert ac.broadcast_shapes((2, 1), (3,)) == (2, 3)
     assert np.array2string(t) == "[[1. 2.]]"
     assert np.array_str(t) == "[[1. 2.]]"
+    assert np.array_repr(t) == "array([[1., 2.]])"
     assert np.einsum_path("ij,j->i", t, t[0])[0] == ["einsum_path", (0, 1)]
     file = io.BytesIO()
     np.save(file, t)

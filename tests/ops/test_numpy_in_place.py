@@ -190,7 +190,7 @@ def test_out_of_reductions_and_the_rest():
         (lambda a, out: np.nanmedian(a, axis=1, out=out), (2,)),
         (lambda a, out: np.choose([[0, 1, 0]], [a, 1.0], out=out), (2, 3)),
         (lambda a, out: np.compress([True], a, axis=0, out=out), (1, 3)),
-        (lambda a, out: np.cumulative_sum(a, axis=1, out=out), (2, 3)),
+        (lambda a, out: np.cumprod(a, axis=1, out=out), (2, 3)),
         (lambda a, out: np.add.reduce(a, out=out), (3,)),
         (lambda a, out: np.add.accumulate(a, out=out), (2, 3)),
         (lambda a, out: np.add.reduceat(a, [0, 1], out=out), (2, 3)),
