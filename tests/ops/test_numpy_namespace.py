@@ -12,6 +12,7 @@ import pytest
 import autograd_conv as ac
 from autograd_conv.dispatch import CONSTANT, FUNCTIONS, OUT_OF_SCOPE
 from autograd_conv.ops import numpy_names
+from autograd_conv.ops.ufunc import UFUNCS
 
 ROOT = Path(__file__).parents[2]
 DISPATCHING = (np.ufunc, type(np.sum))
@@ -72,11 +73,12 @@ def test_every_method_of_universal_functions_has_its_place(method):
 def test_every_function_is_tested_somewhere():
     text = "".join([path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")])
     words = set(re.findall(r"\w+", text))
-    script = _script()
+    script, ufuncs = _script(), set(UFUNCS.values())  # those are tested as a table of their own
     for module in script.modules():
         for constant in (False, True):
             if hasattr(module, "__all__"):
-                missing = [name for name in script.names(module, constant) if name not in words]
+                names = [name for name in script.names(module, constant) if getattr(ac, name) not in ufuncs]
+                missing = [name for name in names if name not in words]
                 assert not missing, f"no test names {missing} of {module.__name__}"
 
 
@@ -89,7 +91,8 @@ def test_the_page_is_up_to_date():
     ("second", "first"),
     [
         ("bitwise_invert", "invert"), ("bitwise_not", "invert"), ("bitwise_left_shift", "left_shift"),
-        ("bitwise_right_shift", "right_shift"), ("abs", "absolute"), ("acos", "arccos"), ("pow", "power"), ("mod", "remainder"),
+        ("bitwise_right_shift", "right_shift"), ("abs", "absolute"), ("acos", "arccos"), ("pow", "power"),
+        ("mod", "remainder"),
         ("concat", "concatenate"), ("permute_dims", "transpose"), ("amax", "max"), ("amin", "min"), ("around", "round"),
         ("row_stack", "vstack"), ("true_divide", "divide"), ("conj", "conjugate"), ("asanyarray", "asarray"),
     ],
