@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..dispatch import implements
 from ..tensor import ArrayLike, Tensor, raw
 from .conversion import asarray
 from .joining import concatenate
-from .reduction import axes_of, sum
+from .reduction import sum
 from .selection import where
 from .shape import broadcast_to, moveaxis, ravel, reshape
 
@@ -71,7 +71,7 @@ def diff(
 def ediff1d(ary: ArrayLike, to_end: ArrayLike | None = None, to_begin: ArrayLike | None = None) -> Tensor:
     """Differences of neighbours among all elements, between `to_begin` and `to_end`."""
     x = ravel(ary)
-    middle = diff(x)
+    middle = x[1:] - x[:-1]
     parts = []
     for name, part in (("to_begin", to_begin), ("", middle), ("to_end", to_end)):
         if part is not None:
@@ -144,7 +144,7 @@ def gradient(f: ArrayLike, *varargs: ArrayLike, axis: Any = None, edge_order: in
         values = values.astype(np.float64)
     if edge_order not in (1, 2):
         raise ValueError(f"gradient: edge_order is {edge_order}; it must be 1 or 2")
-    axes = axes_of(axis, values.ndim)
+    axes = tuple(range(values.ndim)) if axis is None else normalize_axis_tuple(axis, values.ndim, "gradient: axis")
     spacings: list[Any] = list(varargs) or [1.0]
     if len(spacings) == 1 and np.ndim(raw(spacings[0])) == 0:
         spacings *= len(axes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -318,7 +319,7 @@ def tile(A: ArrayLike, reps: int | Sequence[int]) -> Tensor:
     Tensor
     """
     x = asarray(A)
-    counts = (reps,) if isinstance(reps, (int, np.integer)) else tuple([int(n) for n in reps])
+    counts = (reps,) if isinstance(reps, (int, np.integer)) else tuple([operator.index(n) for n in reps])
     ndim = max(x.ndim, len(counts))
     lengths = (1,) * (ndim - x.ndim) + x.shape
     counts = (1,) * (ndim - len(counts)) + tuple(counts)

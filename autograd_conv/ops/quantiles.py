@@ -11,6 +11,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..dispatch import implements
 from ..errors import AutodiffError
@@ -27,7 +28,7 @@ __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", 
 
 def _rows(x: Tensor, axis: Any) -> Tensor:
     """The reduced axes as one, in front."""
-    axes = axes_of(axis, x.ndim)
+    axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim, "axis")
     if not axes:
         return reshape(x, (1, *x.shape))
     moved = moveaxis(x, axes, tuple(range(len(axes))))
@@ -213,4 +214,6 @@ def nanmedian(
     keepdims: bool = False,
 ) -> Tensor:
     """As `median`, of what is not NaN; NaN, with a warning, where there is nothing else."""
+    if asarray(a).dtype.kind in "biu":
+        return median(a, axis, out, keepdims=keepdims)
     return _quantile("nanmedian", a, 0.5, axis, out, "linear", keepdims, None, True)

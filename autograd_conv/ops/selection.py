@@ -235,7 +235,7 @@ def select(condlist: Sequence[ArrayLike], choicelist: Sequence[ArrayLike], defau
     TypeError
         If a condition is not boolean.
     """
-    if len(condlist) != len(choicelist) or not condlist:
+    if len(condlist) != len(choicelist) or not len(condlist):
         raise ValueError(
             f"select: {len(condlist)} conditions and {len(choicelist)} choices; they must be as many, and at least one"
         )

@@ -145,6 +145,7 @@ def test_an_ndarray_does_not_swallow_history():
     np.testing.assert_array_equal(np.asarray(t.detach()), [1, 2])
     np.testing.assert_array_equal(np.asarray(ac.tensor([1.0, 2.0])), [1, 2])
     np.testing.assert_array_equal(t.numpy(), [1, 2])
+    np.testing.assert_array_equal(np.asarray(t, dtype=int), [1, 2])  # integers have no derivative to lose
     with ac.no_grad():
         np.testing.assert_array_equal(np.asarray(t), [1, 2])
 

@@ -363,3 +363,16 @@ def test_methods_of_tensors():
 
         ac.testing.check_vjp(changed, x)
     assert ac.tensor(x).argpartition(1, axis=0).shape == x.shape
+
+
+def test_an_out_that_is_larger_is_filled_by_broadcasting():
+    for store in (
+        lambda t, out: np.exp(t, out=out),
+        lambda t, out: ac.exp(t, out),
+        lambda t, out: ac.exp(t, out=(out,)),
+    ):
+        t, out = ac.tensor([0.0, 1.0], requires_grad=True), ac.zeros((3, 2))
+        store(t, out)
+        np.testing.assert_allclose(out.numpy(), np.broadcast_to(np.exp([0.0, 1.0]), (3, 2)))
+        out.sum().backward()
+        np.testing.assert_allclose(t.grad, 3 * np.exp([0.0, 1.0]))

@@ -252,3 +252,17 @@ def test_makers():
         assert (like.shape, like.dtype, like.requires_grad) == ((2, 3), np.float32, False)
     with pytest.raises(ValueError, match="asarray_chkfinite"):
         ac.asarray_chkfinite([1.0, np.nan])
+
+
+def test_windows_that_slide():
+    x = R(3, 4)
+    view = np.lib.stride_tricks.sliding_window_view
+    for window, axis in [(2, 1), ((2, 3), None), (2, 0)]:
+        np.testing.assert_array_equal(view(ac.tensor(x), window, axis), view(x, window, axis))
+        ac.testing.check_vjp(lambda t, w=window, k=axis: np.lib.stride_tricks.sliding_window_view(t, w, k), x)
+
+
+@pytest.mark.parametrize(("name", "axes"), [("hsplit", 1), ("vsplit", 2), ("dsplit", 3)])
+def test_splitting_what_has_too_few_axes(name, axes):
+    with pytest.raises(ValueError, match=f"{name}: ary has shape .* at least {axes} axes"):
+        getattr(ac, name)(np.ones((2,) * (axes - 1)), 2)
