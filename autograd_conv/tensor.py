@@ -181,7 +181,8 @@ class Tensor:
             if dtype is not None and np.dtype(dtype) != self.dtype:
                 raise ValueError(f"Tensor.__array__: converting {self.dtype} to {np.dtype(dtype)} needs a copy")
             return self.data
-        if self._node is not None and STATE.get().recording:
+        has_derivative = dtype is None or np.dtype(dtype).kind in "fc"  # integers have none to lose
+        if self._node is not None and has_derivative and STATE.get().recording:
             raise AutodiffError(
                 "numpy.asarray: this Tensor requires grad, and an ndarray would lose its history; use the function of "
                 "autograd_conv (array or stack for a sequence of Tensors), assign into a Tensor instead of an ndarray, "
@@ -438,10 +439,13 @@ class Tensor:
             return function(*inputs, **kwargs)
         # Functions that a user registered need not know of out=.
         results = function(*inputs)
-        if not isinstance(results, tuple):
-            return assign_out(ufunc.__name__, kwargs["out"][0], results)
-        pairs = zip(kwargs["out"], results)
-        return tuple([r if out is None else assign_out(ufunc.__name__, out, r) for out, r in pairs])
+        single = not isinstance(results, tuple)
+        stored = []
+        for out, result in zip(kwargs["out"], (results,) if single else results):
+            if out is not None and out.shape != result.shape:  # a larger array is filled by broadcasting
+                result = lookup(np.broadcast_to)(result, out.shape)
+            stored.append(result if out is None else assign_out(ufunc.__name__, out, result))
+        return stored[0] if single else tuple(stored)
 
     def __array_function__(
         self, function: Any, types: Sequence[type], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -15,6 +15,10 @@ from .conversion import asarray
 __all__ = ["i0", "sinc"]
 
 
+def _float(dtype: Any) -> Any:
+    return dtype if dtype.kind == "f" else np.dtype(np.float64)
+
+
 def _i0_forward(x: Any, *, order: int) -> Any:
     """The derivative of I0 of a given order: the mean over the circle of exp(x cos t) cos(t)**order.
 
@@ -22,10 +26,10 @@ def _i0_forward(x: Any, *, order: int) -> Any:
     negligible for n > 9 sqrt|x| + 40. Only derivatives take this way; cost: n exponentials an element.
     """
     if order == 0:
-        return np.i0(x).astype(np.result_type(x.dtype, np.float16), copy=False)
+        return np.i0(x).astype(_float(x.dtype), copy=False)
     largest = float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
     n = 40 + order + int(9 * math.sqrt(largest))
-    total = np.zeros(x.shape, np.result_type(x.dtype, np.float16))
+    total = np.zeros(x.shape, _float(x.dtype))
     for t in (np.arange(n) + 0.5) * (2 * math.pi / n):
         total += np.exp(x * math.cos(t)) * (math.cos(t) ** order)
     return total / n

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..dispatch import implements
 from ..tensor import ArrayLike, Tensor, raw
 from .conversion import asarray
 from .joining import concatenate
-from .reduction import axes_of, sum
+from .reduction import sum
 from .selection import where
 from .shape import broadcast_to, moveaxis, ravel, reshape
 
@@ -70,9 +70,15 @@ def diff(
 @implements(np.ediff1d)
 def ediff1d(ary: ArrayLike, to_end: ArrayLike | None = None, to_begin: ArrayLike | None = None) -> Tensor:
     """Differences of neighbours among all elements, between `to_begin` and `to_end`."""
-    middle = diff(ravel(ary))
-    parts = [ravel(part) for part in (to_begin,) if part is not None]
-    parts += [middle] + [ravel(part) for part in (to_end,) if part is not None]
+    x = ravel(ary)
+    middle = x[1:] - x[:-1]
+    parts = []
+    for name, part in (("to_begin", to_begin), ("", middle), ("to_end", to_end)):
+        if part is not None:
+            values = ravel(part)
+            if name and not np.can_cast(values.dtype, x.dtype, "same_kind"):
+                raise TypeError(f"ediff1d: {name} has dtype {values.dtype}, which is not converted to {x.dtype}")
+            parts.append(values.astype(x.dtype, copy=False) if name else values)
     return concatenate(parts) if len(parts) > 1 else middle
 
 
@@ -104,7 +110,7 @@ def _derivative(f: Tensor, spacing: Any, axis: int, edge_order: int) -> Tensor:
         a, b, c, d = h[0:1], h[1:2], h[-2:-1], h[-1:]
         first = -(2 * a + b) / (a * (a + b)) * f[0:1] + (a + b) / (a * b) * f[1:2] - a / (b * (a + b)) * f[2:3]
         last = d / (c * (c + d)) * f[-3:-2] - (c + d) / (c * d) * f[-2:-1] + (2 * d + c) / (d * (c + d)) * f[-1:]
-    return moveaxis(concatenate([first, inside, last]), 0, axis)
+    return moveaxis(concatenate([first, inside, last]), 0, axis).astype(f.dtype, copy=False)
 
 
 @implements(np.gradient)
@@ -138,7 +144,7 @@ def gradient(f: ArrayLike, *varargs: ArrayLike, axis: Any = None, edge_order: in
         values = values.astype(np.float64)
     if edge_order not in (1, 2):
         raise ValueError(f"gradient: edge_order is {edge_order}; it must be 1 or 2")
-    axes = axes_of(axis, values.ndim)
+    axes = tuple(range(values.ndim)) if axis is None else normalize_axis_tuple(axis, values.ndim, "gradient: axis")
     spacings: list[Any] = list(varargs) or [1.0]
     if len(spacings) == 1 and np.ndim(raw(spacings[0])) == 0:
         spacings *= len(axes)

@@ -1,4 +1,7 @@
-"""Real and imaginary part, angle. Gradients follow PyTorch: that of z holds the derivatives by both parts."""
+"""Real and imaginary part, angle.
+
+Gradients follow PyTorch: that of z holds the derivatives by both parts.
+"""
 
 from __future__ import annotations
 

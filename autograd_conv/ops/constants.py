@@ -54,7 +54,7 @@ def without_history(function: Callable[..., Any], summary: str, finish: Callable
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if out_at is not None and len(args) > out_at:
-            kwargs["out"], args = args[out_at], args[:out_at]
+            kwargs["out"], args = args[out_at], (*args[:out_at], None, *args[out_at + 1 :])
         out = kwargs.pop("out", None)
         try:
             result = finish(function(*strip(args), **strip(kwargs)))

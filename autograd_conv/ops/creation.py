@@ -1,4 +1,4 @@
-"""Tensors from shapes and numbers; constants; questions about types and shapes."""
+"""New arrays from shapes, buffers and other data; NumPy's constants and types."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def _creator(function: Callable[..., Any], summary: str) -> Function:
             result.requires_grad = True
         return result
 
+    CONSTANT.add(function)
     create.__name__ = create.__qualname__ = name
     create.__doc__ = f"""{summary}
 
@@ -81,9 +82,6 @@ register_numpy(np.ones_like, ones_like)
 register_numpy(np.empty_like, empty_like)
 
 
-CONSTANT.update({np.zeros_like, np.ones_like, np.empty_like})
-
-
 class _Grid:
     """``mgrid`` and ``ogrid``: coordinates of the points of a grid, from slices, as Tensors."""
 
@@ -95,6 +93,7 @@ class _Grid:
 
 
 mgrid, ogrid = _Grid(np.mgrid), _Grid(np.ogrid)
+CONSTANT.update({np.mgrid, np.ogrid})
 
 
 @implements(np.meshgrid)

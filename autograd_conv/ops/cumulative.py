@@ -103,11 +103,11 @@ def _cumulative(name: str, prim: Any, initial: int) -> Any:
     ) -> Tensor:
         values = asarray(x)
         if axis is None:
-            if values.ndim != 1:
+            if values.ndim > 1:
                 raise ValueError(
                     f"{name}: x has shape {values.shape}; for other than one axis, give the one to go along"
                 )
-            axis = 0
+            values, axis = ravel(values), 0
         result = _accumulate(name, prim, values, axis, dtype, None)
         if include_initial:
             widths = [(0, 0)] * result.ndim

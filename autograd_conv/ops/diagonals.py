@@ -111,7 +111,7 @@ def _triangle(name: str, m: ArrayLike, k: int) -> tuple[Tensor, np.ndarray]:
 def tril(m: ArrayLike, k: int = 0) -> Tensor:
     """The lower triangles of matrices: zeros above diagonal `k`."""
     x, below = _triangle("tril", m, k)
-    result: Tensor = where(below, x, 0)
+    result: Tensor = where(below, x, np.zeros((), x.dtype))
     return result
 
 
@@ -119,5 +119,5 @@ def tril(m: ArrayLike, k: int = 0) -> Tensor:
 def triu(m: ArrayLike, k: int = 0) -> Tensor:
     """The upper triangles of matrices: zeros below diagonal `k`."""
     x, below = _triangle("triu", m, k - 1)
-    result: Tensor = where(below, 0, x)
+    result: Tensor = where(below, np.zeros((), x.dtype), x)
     return result

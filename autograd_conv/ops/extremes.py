@@ -1,4 +1,4 @@
-"""Largest and smallest elements, the smooth maximum logsumexp, and questions about all elements."""
+"""Largest and smallest elements, the smooth maximum, and questions about all elements."""
 
 from __future__ import annotations
 

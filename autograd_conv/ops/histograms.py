@@ -95,7 +95,7 @@ def histogram(
         return dress(counts), dress(edges)
     values = np.asarray(strip(a)).reshape(-1)
     edges = np.histogram_bin_edges(values, strip(bins), strip(range), np.asarray(raw(asarray(weights))).reshape(-1))
-    return _weighted([values], [edges], weights, bool(density)), dress(edges)  # type: ignore[arg-type]
+    return _weighted([values], [edges], weights, bool(density)), dress(edges)
 
 
 @implements(np.histogramdd)
@@ -124,7 +124,7 @@ def histogramdd(
     if not _has_history(weights):
         return dress(counts), list(dress(edges))
     columns = list(np.atleast_2d(points).T) if isinstance(points, np.ndarray) else [np.asarray(c) for c in points]
-    return _weighted(columns, edges, weights, bool(density)), list(dress(edges))  # type: ignore[arg-type]
+    return _weighted(columns, edges, weights, bool(density)), list(dress(edges))
 
 
 @implements(np.histogram2d)
@@ -139,5 +139,5 @@ def histogram2d(
     """As `histogramdd`, of points in the plane with coordinates `x` and `y`."""
     counts, *edges = np.histogram2d(strip(x), strip(y), strip(bins), strip(range), density, strip(weights))
     if _has_history(weights):
-        counts = _weighted([np.asarray(strip(x)), np.asarray(strip(y))], edges, weights, bool(density))  # type: ignore[arg-type]
+        counts = _weighted([np.asarray(strip(x)), np.asarray(strip(y))], edges, weights, bool(density))
     return dress(counts), dress(edges[0]), dress(edges[1])

@@ -5,6 +5,7 @@ Each is the vector-Jacobian product of another: what was joined is split again, 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..dispatch import FUNCTIONS, implements
 from ..primitive import primitive
-from ..tensor import ArrayLike, Tensor, assign_out
+from ..tensor import ArrayLike, Tensor, assign_out, raw
 from .conversion import asarray, astype
 from .shape import atleast_1d, atleast_2d, atleast_3d, ravel, reshape
 
@@ -173,10 +174,17 @@ def column_stack(tup: Sequence[ArrayLike]) -> Tensor:
     return concatenate([t if t.ndim > 1 else reshape(t, (-1, 1)) for t in tensors], 1)
 
 
+def _points(indices_or_sections: Any) -> int | tuple[int, ...]:
+    """A number of parts, or the positions before which to cut."""
+    if np.ndim(raw(indices_or_sections)) == 0:
+        return int(indices_or_sections)
+    return tuple([operator.index(point) for point in indices_or_sections])
+
+
 @implements(np.array_split)
 def array_split(ary: ArrayLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
     """Cut into parts along an axis; a number of parts need not divide the length."""
-    points = indices_or_sections if isinstance(indices_or_sections, int) else tuple(indices_or_sections)
+    points = _points(indices_or_sections)
     result: tuple[Tensor, ...] = _split(asarray(ary), points=points, axis=axis)
     return result
 
@@ -201,32 +209,39 @@ def split(ary: ArrayLike, indices_or_sections: int | Sequence[int], axis: int = 
     ValueError
         If a number of parts does not divide the length of the axis.
     """
-    values = asarray(ary)
-    if isinstance(indices_or_sections, int) and values.shape[axis] % indices_or_sections:
+    values, points = asarray(ary), _points(indices_or_sections)
+    if isinstance(points, int) and points > 0 and values.shape[axis] % points:
         raise ValueError(
             f"split: axis {axis} has length {values.shape[axis]}, which indices_or_sections="
-            f"{indices_or_sections} does not divide; array_split makes unequal parts"
+            f"{points} does not divide; array_split makes unequal parts"
         )
-    return array_split(values, indices_or_sections, axis)
+    return array_split(values, points, axis)
+
+
+def _at_least(name: str, ary: ArrayLike, axes: int) -> Tensor:
+    values = asarray(ary)
+    if values.ndim < axes:
+        raise ValueError(f"{name}: ary has shape {values.shape}; it must have at least {axes} axes")
+    return values
 
 
 @implements(np.hsplit)
 def hsplit(ary: ArrayLike, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Cut along the second axis; along the first for one-dimensional arrays."""
-    values = asarray(ary)
+    values = _at_least("hsplit", ary, 1)
     return split(values, indices_or_sections, 1 if values.ndim > 1 else 0)
 
 
 @implements(np.vsplit)
 def vsplit(ary: ArrayLike, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Cut along the first axis."""
-    return split(ary, indices_or_sections, 0)
+    return split(_at_least("vsplit", ary, 2), indices_or_sections, 0)
 
 
 @implements(np.dsplit)
 def dsplit(ary: ArrayLike, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Cut along the third axis."""
-    return split(ary, indices_or_sections, 2)
+    return split(_at_least("dsplit", ary, 3), indices_or_sections, 2)
 
 
 def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:

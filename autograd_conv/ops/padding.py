@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..dispatch import implements
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw
 from .conversion import asarray
+from .elementwise import floor
 from .joining import concatenate
 from .shape import broadcast_to, moveaxis, ravel, reshape
 
@@ -201,7 +203,8 @@ def _ramp(x: Tensor, width: tuple[int, int], axis: int, ends: Tensor) -> Tensor:
         share = (share[::-1] if side == 0 else share).reshape([-1 if k == axis else 1 for k in range(x.ndim)])
         edge = x[(*before, slice(0, 1) if side == 0 else slice(x.shape[axis] - 1, None))]
         ramp = edge + (end - edge) * share
-        # NumPy truncates ramps of integers.
+        if x.dtype.kind in "iu":  # as NumPy, which rounds means, but not ramps
+            ramp = floor(ramp)
         ramp = ramp.astype(x.dtype, copy=False)
         parts = [ramp, *parts] if side == 0 else [*parts, ramp]
     return concatenate(parts, axis)
@@ -316,7 +319,7 @@ def tile(A: ArrayLike, reps: int | Sequence[int]) -> Tensor:
     Tensor
     """
     x = asarray(A)
-    counts = (reps,) if isinstance(reps, (int, np.integer)) else tuple([int(n) for n in reps])
+    counts = (reps,) if isinstance(reps, (int, np.integer)) else tuple([operator.index(n) for n in reps])
     ndim = max(x.ndim, len(counts))
     lengths = (1,) * (ndim - x.ndim) + x.shape
     counts = (1,) * (ndim - len(counts)) + tuple(counts)

@@ -72,6 +72,7 @@ def polydiv(u: ArrayLike, v: ArrayLike) -> tuple[Tensor, Tensor]:
     The remainder begins with its first coefficient that is not zero up to rounding, as NumPy's.
     """
     rest, divisor = atleast_1d(u) + 0.0, atleast_1d(v) + 0.0
+    rest = rest.astype(np.result_type(rest.dtype, divisor.dtype), copy=False)
     n = len(divisor)
     quotient = []
     for _ in range(len(rest) - n + 1):
@@ -80,7 +81,7 @@ def polydiv(u: ArrayLike, v: ArrayLike) -> tuple[Tensor, Tensor]:
         rest = concatenate([rest[1:n] - factor * divisor[1:], rest[n:]])
         # The leading coefficient is gone; what follows is one shorter.
     if not quotient:
-        return (rest[:1] * 0), rest
+        return asarray(np.zeros(1, rest.dtype)), rest
     if not len(rest):
         rest = asarray(np.zeros(1, quotient[0].dtype))
     leading = np.flatnonzero(~np.isclose(rest._array, 0, rtol=1e-14))
@@ -129,9 +130,10 @@ def poly(seq_of_zeros: ArrayLike) -> Tensor:
             f"poly: seq_of_zeros has shape {zeros.shape}; characteristic polynomials of matrices are not covered, "
             "only zeros along one axis"
         )
-    result = asarray(np.ones(1, zeros.dtype if zeros.dtype.kind in "fc" else np.float64))
+    dtype = np.dtype(np.mintypecode(zeros.dtype.char))
+    result, nothing = asarray(np.ones(1, dtype)), np.zeros(1, dtype)
     for zero in zeros:
-        result = concatenate([result, [0.0]]) - concatenate([[0.0], result * zero])
+        result = concatenate([result, nothing]) - concatenate([nothing, result * zero])
     return result
 
 

@@ -11,6 +11,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..dispatch import implements
 from ..errors import AutodiffError
@@ -27,18 +28,17 @@ __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", 
 
 def _rows(x: Tensor, axis: Any) -> Tensor:
     """The reduced axes as one, in front."""
-    axes = axes_of(axis, x.ndim)
+    axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim, "axis")
     if not axes:
         return reshape(x, (1, *x.shape))
     moved = moveaxis(x, axes, tuple(range(len(axes))))
     return reshape(moved, (int(np.prod(moved.shape[: len(axes)])), *moved.shape[len(axes) :]))
 
 
-def _places(count: int, q: Any, method: str, weights: Any = None) -> Any:
+def _places(count: int, q: Any, method: Any, weights: Any = None) -> Any:
     """Where, among `count` sorted elements, the quantiles lie; whole and broken numbers."""
-    numbers: Any = np.arange(count, dtype=np.float64)
-    settings: Any = {"method": method, "weights": weights}
-    return np.quantile(numbers, q, **settings)
+    numbers = np.arange(count, dtype=np.float64)
+    return np.quantile(numbers, q, method=method, weights=weights)
 
 
 def _all_places(rows: np.ndarray, counts: np.ndarray, q: np.ndarray, method: str, weights: Any) -> np.ndarray:
@@ -64,7 +64,7 @@ def _quantile(
     q: Any,
     axis: Any,
     out: Any,
-    method: str,
+    method: Any,
     keepdims: bool,
     weights: Any,
     skip_nan: bool,
@@ -214,4 +214,6 @@ def nanmedian(
     keepdims: bool = False,
 ) -> Tensor:
     """As `median`, of what is not NaN; NaN, with a warning, where there is nothing else."""
+    if asarray(a).dtype.kind in "biu":
+        return median(a, axis, out, keepdims=keepdims)
     return _quantile("nanmedian", a, 0.5, axis, out, "linear", keepdims, None, True)

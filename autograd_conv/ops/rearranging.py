@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..dispatch import implements
 from ..tensor import ArrayLike, Tensor
@@ -95,6 +96,13 @@ def resize(a: ArrayLike, new_shape: int | Sequence[int]) -> Tensor:
     return rearranged([x], lambda numbers: np.resize(numbers, strip(new_shape)))
 
 
+@implements(np.lib.stride_tricks.sliding_window_view)
+def _sliding_window_view(x: ArrayLike, window_shape: Any, axis: Any = None, **kwargs: Any) -> Tensor:
+    return rearranged(
+        [asarray(x)], lambda numbers: np.lib.stride_tricks.sliding_window_view(numbers, strip(window_shape), axis)
+    )
+
+
 @implements(np.trim_zeros)
 def trim_zeros(filt: ArrayLike, trim: str = "fb", axis: Any = None) -> Tensor:
     """An array without the zeros at its front ("f" in `trim`) and at its back ("b").
@@ -113,7 +121,7 @@ def trim_zeros(filt: ArrayLike, trim: str = "fb", axis: Any = None) -> Tensor:
     x = asarray(filt)
     if set(trim.lower()) - {"f", "b"}:
         raise ValueError(f"trim_zeros: trim is {trim!r}; it must be 'f', 'b' or 'fb'")
-    axes = range(x.ndim) if axis is None else np.atleast_1d(axis) % x.ndim
+    axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim, "trim_zeros: axis")
     key = [slice(None)] * x.ndim
     for k in axes:
         used = np.flatnonzero(np.any(x._array != 0, axis=tuple([j for j in range(x.ndim) if j != k])))

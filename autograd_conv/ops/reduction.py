@@ -188,7 +188,7 @@ def average(
         result = mean(x, axis, keepdims=keepdims)
         total = asarray(np.full(result.shape, _count(x.shape, axis), result.dtype))
         return (result, total) if returned else result
-    w = asarray(weights)
+    w: Any = asarray(weights)
     if w.shape != x.shape:
         if axis is None:
             raise TypeError(
@@ -204,7 +204,8 @@ def average(
         order = tuple(np.argsort(axes).tolist())
         w = np.transpose(w, order).reshape([n if k in axes else 1 for k, n in enumerate(x.shape)])
     weighted = x * w
-    total = sum(w * np.ones(x.shape, w.dtype), axis, keepdims=keepdims)
+    dtype = np.result_type(x.dtype, w.dtype, *([np.float64] if x.dtype.kind in "biu" else []))
+    total = sum(astype(w, dtype, copy=False) * np.ones(x.shape, dtype), axis, keepdims=keepdims)
     if not np.all(total._array):
         raise ZeroDivisionError("average: the weights add up to 0")
     result = sum(weighted, axis, keepdims=keepdims) / total
@@ -244,10 +245,10 @@ def _spread_of_some(x: Any, axis: Any, ddof: float, keepdims: bool, where: Any, 
     """The variance with ``where=`` or ``mean=``, by its definition."""
     included = np.broadcast_to(np.asarray(raw(where), bool), x.shape)
     count = np.sum(included, axis=axis, keepdims=True)
-    x = select(included, x, 0)
+    kept: Any = select(included, x, 0)
     if mean is None:
-        mean = sum(x, axis, keepdims=True) / count
-    squares = sum(select(included, x - mean, 0) ** 2, axis, keepdims=True)
+        mean = sum(kept, axis, keepdims=True) / count.astype(x.dtype)
+    squares = sum(select(included, kept - mean, 0) ** 2, axis, keepdims=True)
     result = squares / np.maximum(count - ddof, 0).astype(squares.dtype)
     return result if keepdims else reshape_to(result, x.shape, axis)
 

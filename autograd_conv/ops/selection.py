@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dispatch import implements
+from ..dispatch import CONSTANT, implements
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor, assign_out, raw
 from .conversion import asarray
@@ -121,6 +121,9 @@ around = round
 _fix = primitive(np.trunc, name="fix", arguments=("x",)).defvjp(x=flat)
 
 
+CONSTANT.update({np.fix, np.round, np.around})
+
+
 @implements(np.fix)
 def fix(x: ArrayLike, out: Tensor | None = None) -> Tensor:
     """Round towards zero; the derivative is 0."""
@@ -232,7 +235,7 @@ def select(condlist: Sequence[ArrayLike], choicelist: Sequence[ArrayLike], defau
     TypeError
         If a condition is not boolean.
     """
-    if len(condlist) != len(choicelist) or not condlist:
+    if len(condlist) != len(choicelist) or not len(condlist):
         raise ValueError(
             f"select: {len(condlist)} conditions and {len(choicelist)} choices; they must be as many, and at least one"
         )

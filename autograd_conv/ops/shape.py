@@ -6,6 +6,7 @@ undone by the inverse transposition, a roll by the opposite roll.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,7 +91,7 @@ def reshape(a: ArrayLike, /, shape: int | Sequence[int], order: str = "C", *, co
     """
     values = asarray(a)
     if isinstance(shape, (list, Tensor, np.ndarray)):
-        shape = tuple([int(n) for n in shape])
+        shape = tuple([operator.index(n) for n in shape])
     if order == "F":
         sizes = shape if isinstance(shape, tuple) else (shape,)
         return transpose(reshape(transpose(values), sizes[::-1]))

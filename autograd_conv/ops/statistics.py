@@ -76,6 +76,8 @@ def cov(
         For weights that NumPy refuses.
     """
     x = _observations("cov", m, y, rowvar, dtype)
+    if not x.shape[0]:
+        return matmul(x, transpose(x))
     ddof = (0 if bias else 1) if ddof is None else ddof
     n = x.shape[1]
     w: Any = None

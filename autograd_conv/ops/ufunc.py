@@ -175,6 +175,8 @@ def _compute_where(prim: Primitive, operands: Sequence[Any], where: Any, outs: S
 def _store(name: str, out: Any, result: Tensor, casting: Any = "same_kind") -> Any:
     if out is None:
         return result
+    if result.shape != out.shape:  # a larger array is filled by broadcasting
+        result = broadcast_to(result, out.shape)
     if result.dtype != out.dtype:
         if not np.can_cast(result.dtype, out.dtype, casting):
             raise TypeError(
