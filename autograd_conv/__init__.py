@@ -39,5 +39,6 @@ from .kernels.threads import get_num_threads as get_num_threads, set_num_threads
 from .nn.methods import is_exact as is_exact, set_exact as set_exact
 from .primitive import Primitive as Primitive, primitive as primitive
 from .serialization import load as load, save as save
+from .startup import warmup as warmup
 from .tape import Tape as Tape, enable_grad as enable_grad, is_grad_enabled as is_grad_enabled, no_grad as no_grad
 from .tensor import Tensor as Tensor, tensor as tensor

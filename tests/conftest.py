@@ -6,6 +6,8 @@ import os
 
 # Before anything imports matplotlib: tests draw without a screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Whether kernels have to be compiled depends on what ran before: no test of other things shall see it.
+os.environ.setdefault("AUTOGRAD_CONV_QUIET", "1")
 
 import numpy as np
 import pytest
