@@ -14,8 +14,8 @@ Where the cache is, the first of these that can be written:
    macOS, ``%LOCALAPPDATA%`` on Windows);
 4. a directory of the user's own in the system's directory for temporary files.
 
-Entries are looked for in all of these, also in those that can only be read: a cache that was filled once
-(:func:`autograd_conv.warmup`) serves a read-only installation, or many users. Entries are pickles, so a directory
+Entries are looked for there too, and before that in those of the places above it that can only be read: a cache that
+was filled once (:func:`autograd_conv.warmup`) serves a read-only installation, or many users. Entries are pickles, so a directory
 that somebody else could write, or that belongs to neither the user nor the system, is not used.
 
 A process that spends more than `NOTICE_SECONDS` on compiling says so once, in one line on the logger
@@ -179,14 +179,19 @@ def cache_directory() -> Path | None:
 
 @functools.cache
 def readable_directories() -> tuple[Path, ...]:
-    """Return the directories that compiled kernels are looked for in, in order, `cache_directory` among them."""
+    """Return the directories that compiled kernels are looked for in, in order, `cache_directory` being the last."""
     own = cache_directory()  # makes it, if need be
+    found = []
     try:
         key = cache_key()
-        found = [c / key for c in _candidate_directories() if _safe(c) and _safe(c / key)]
+        for candidate in _candidate_directories():
+            if candidate / key == own:
+                break
+            if _safe(candidate) and _safe(candidate / key):
+                found.append(candidate / key)
     except Exception:
-        found = []
-    return tuple(dict.fromkeys(found if own is None else [*found, own]))
+        pass
+    return (*found,) if own is None else (*found, own)
 
 
 # ---------------------------------------------------------------- what
