@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,9 +59,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     result = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure convolution, training, memory and start-up against PyTorch, JAX, MyGrad, autograd and SciPy (each "
-        "where it is installed), NumPy and plain Python loops, as ratios. A whole run also writes benchmarks/results.json "
-        "and pictures to benchmarks/results/; with --readme, tables and pictures in README.md.",
+        description="Measure convolution, training, memory and start-up against PyTorch, JAX, MyGrad, autograd and "
+        "SciPy (each where it is installed), NumPy and plain Python loops, as ratios. A whole run also writes "
+        "benchmarks/results.json and pictures to benchmarks/results/; with --readme, tables and pictures in README.md.",
     )
     add = result.add_argument
     add("--quick", action="store_true", help="tiny layers, few turns: checks that everything runs, not how fast")
@@ -196,7 +197,9 @@ def _measure(options: argparse.Namespace, threads: int) -> dict[str, Any]:
     with Progress(sum(counts[section] for section in sections)) as progress:
         for section in sections:
             if counts[section]:
+                start = time.perf_counter()
                 report[section] = measured(section, progress)
+                report["measured"][section]["seconds"] = time.perf_counter() - start
     return report
 
 
@@ -308,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
-    except OSError as error:
+    except (OSError, ImportError) as error:  # an installed peer may be broken
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ imported and kernels are compiled meanwhile, or loaded from the cache -; which k
 each; and the sums of the squares of the gradients.
 """
 
-# ruff: noqa: E402, I001
+# ruff: noqa: E402
 import time
 
 START = time.perf_counter()

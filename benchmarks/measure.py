@@ -85,6 +85,7 @@ def compare(
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
     rest: Callable[[float], object] = time.sleep,
+    slow: bool = False,
 ) -> Timing:
     """Time `a` against `b`.
 
@@ -100,6 +101,8 @@ def compare(
         Returns seconds.
     rest : callable
         Waits for so many seconds.
+    slow : bool
+        Whether `b` takes so long that finding out how long is too much: one call is a sample.
 
     Returns
     -------
@@ -114,7 +117,7 @@ def compare(
         return sample(function, calls, clock)
 
     with collector_off():
-        calls_a, calls_b = _calls(a, clock), _calls(b, clock)
+        calls_a, calls_b = _calls(a, clock), 1 if slow else _calls(b, clock)
         end = clock() + seconds
         while len(times) < rounds or (clock() < end and len(times) < MOST_ROUNDS):
             if len(times) % 2 == 0:

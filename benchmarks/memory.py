@@ -1,10 +1,10 @@
 """Memory: the peak of a training step, and what a record holds.
 
-Each figure comes from a process of its own (``python -m benchmarks.memory step torch vgg``), and counts all memory of
-the process, whoever allocated it: what Linux calls the resident set.
+Each figure comes from a process of its own (``python -m benchmarks.memory step torch vgg NCHW``), and counts all memory
+of the process, whoever allocated it: what Linux calls the resident set.
 
-*Peak of a step.* Parameters, images and optimizer are made, and one step with a single image loads all code. That is the
-baseline. Then come some steps; before the last one the kernel is told to forget the peak so far (a 5 written to
+*Peak of a step.* Parameters, images and optimizer are made, and one step with a single image loads all code. That is
+the baseline. Then come some steps; before the last one the kernel is told to forget the peak so far (a 5 written to
 ``/proc/self/clear_refs``), and after it the peak is read (``VmHWM``). What is reported is the peak less the baseline:
 activations, gradients, optimizer state, buffers that are kept.
 

@@ -1,9 +1,9 @@
 """What this machine can do at most: arithmetic and memory, each measured by a loop that does nothing else.
 
 *Arithmetic.* A register tile as in a matrix product: R rows by V vectors of sums stay in registers; each step loads V
-vectors, broadcasts R numbers, and does R * V fused multiply-adds; all that it reads lies in the first-level cache. It is
-written here, in LLVM's vector operations through Numba, and shares nothing with the kernels that are compared with it.
-Several shapes are tried, and the fastest counts.
+vectors, broadcasts R numbers, and does R * V fused multiply-adds; all that it reads lies in the first-level cache. It
+is written here, in LLVM's vector operations through Numba, and shares nothing with the kernels that are compared with
+it. Several shapes are tried, and the fastest counts.
 
 *Memory.* Summing an array much larger than all caches (reading), and copying one (reading and writing).
 """

@@ -119,7 +119,8 @@ def _training(report: Report) -> Any:
                 values.append(1e3 * sorted(taken)[len(taken) // 2])
         name = title(report, peer)
         bars = axis.barh(places, values, thickness, color=COLOURS[k % len(COLOURS)], label=f"{name}, {layout}")
-        axis.bar_label(bars, fmt="%.3g", padding=2, fontsize="x-small")
+        shown = [f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in values]
+        axis.bar_label(bars, shown, padding=2, fontsize="x-small")
     axis.set_xscale("log")
     _logarithmic(axis.xaxis)
     axis.set_xlabel("milliseconds for a step (median)")
@@ -157,7 +158,7 @@ def _growth(report: Report) -> Any:
         axis.minorticks_off()
         axis.set_xlabel(_LABELS[name])
         axis.grid(alpha=0.3)
-        axis.set_ylim(bottom=0)
+    axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("GFLOP/s, by the definition")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
@@ -174,7 +175,9 @@ def _roofline(report: Report) -> Any:
     peak, rows = report["roofline"], [row for row in report.get("layers", []) if "flop" in row]
     rows = [row for row in rows if not row["reduced"]] or rows
     layouts = list(dict.fromkeys(row["layout"] for row in rows)) or [NCHW]
-    figure = _figure(report, 1.5 + 5.2 * len(layouts), 6.2, "Roofline: what each layer reaches of what the machine can do")
+    figure = _figure(
+        report, 1.5 + 5.2 * len(layouts), 6.2, "Roofline: what each layer reaches of what the machine can do"
+    )
     axes = figure.subplots(1, len(layouts), sharey=True, squeeze=False)[0]
     layers = list(dict.fromkeys(row["layer"] for row in rows))
     intensities = [row["flop"] / row["bytes"] for row in rows] or [0.1, 100.0]
@@ -183,15 +186,11 @@ def _roofline(report: Report) -> Any:
     who = [SUBJECT, *(["torch"] if any(row["peer"] == "torch" for row in rows) else [])]
     for axis, layout in zip(axes, layouts):
         axis.plot(x, roof, color="black", linewidth=1.5)
-        axis.annotate(
-            f"arithmetic: {peak['flop_per_second'] / 1e9:.0f} GFLOP/s", (x[-1], roof[-1]), (0, 4),
-            textcoords="offset points", ha="right", fontsize="small",
+        axis.text(
+            0.02, 0.97,
+            f"line: {peak['flop_per_second'] / 1e9:.0f} GFLOP/s,\n{peak['read_bytes_per_second'] / 1e9:.0f} GB/s",
+            transform=axis.transAxes, va="top", fontsize="small",
         )  # fmt: skip
-        axis.annotate(
-            f"memory: {peak['read_bytes_per_second'] / 1e9:.0f} GB/s", (x[0], roof[0]), (4, -2),
-            textcoords="offset points", va="top", fontsize="small",
-        )  # fmt: skip
-        tops: dict[str, tuple[float, float]] = {}
         for k, peer in enumerate(who):
             for operation in OPERATIONS:
                 points = []
@@ -200,20 +199,18 @@ def _roofline(report: Report) -> Any:
                     if rate is not None:
                         intensity = next(r["flop"] / r["bytes"] for r in rows if r["layer"] == layer)
                         points.append((intensity, rate / 1e9))
-                        if peer == SUBJECT and rate / 1e9 > tops.get(layer, (0.0, 0.0))[1]:
-                            tops[layer] = points[-1]
                 axis.scatter(
                     [a for a, _ in points], [b for _, b in points], marker=MARKERS[operation], s=34,
                     edgecolors=COLOURS[k], facecolors=COLOURS[k] if peer == SUBJECT else "none",
                     label=f"{title(report, peer)}: {operation}", zorder=3 - k,
                 )  # fmt: skip
-        for layer, (a, b) in tops.items():
-            axis.annotate(layer, (a, b), (0, 7), textcoords="offset points", rotation=60, fontsize="xx-small")
         axis.set_xscale("log")
         axis.set_yscale("log")
         _logarithmic(axis.xaxis)
         _logarithmic(axis.yaxis)
-        axis.set_ylim(top=float(roof.max()) * 5)
+        axis.set_xlim(x[0], x[-1])
+        axis.set_ylim(top=float(roof.max()) * 20)
+        _name_columns(axis, {r["layer"]: r["flop"] / r["bytes"] for r in rows if r["layout"] == layout})
         axis.grid(alpha=0.3)
         axis.set_title(layout, fontsize="medium")
         axis.set_xlabel("flop for each byte of input, kernel and output")
@@ -223,10 +220,28 @@ def _roofline(report: Report) -> Any:
     return figure
 
 
+def _name_columns(axis: Any, places: dict[str, float]) -> None:
+    """Write names at the top of a logarithmic axis, above where they belong, side by side where those are close."""
+    low, high = axis.get_xlim()
+    gap = (high / low) ** 0.035
+    last = low
+    for name, place in sorted(places.items(), key=lambda pair: pair[1]):
+        last = max(place, last * gap)
+        axis.annotate(
+            name, (place, 0.72), (last, 0.985), xycoords=axis.get_xaxis_transform(),
+            textcoords=axis.get_xaxis_transform(),
+            rotation=90, ha="center", va="top", fontsize="x-small",
+            arrowprops={"arrowstyle": "-", "color": "#BBBBBB", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0},
+        )  # fmt: skip
+
+
 # By section: what draws it, and what the picture shows, in words.
 PICTURES: dict[str, tuple[Callable[[Report], Any], str]] = {
     "layers": (_layers, "Ratios of times, layer by layer and peer by peer"),
-    "roofline": (_roofline, "Operations per second of each layer against operations per byte, and the machine's limits"),
+    "roofline": (
+        _roofline,
+        "Operations per second of each layer against operations per byte, and the machine's limits",
+    ),
     "training": (_training, "Milliseconds of training steps of four networks"),
     "growth": (_growth, "Operations per second against batch, channels, image size and threads"),
 }

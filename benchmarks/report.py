@@ -100,9 +100,10 @@ def _layers(report: Report) -> list[str]:
     rows = report["layers"]
     subject = title(report, report["subject"])
     lines = [
-        f"Convolutions: {HOW_TO_READ} {subject}, for the forward computation / the input gradient / the weight gradient "
-        f"(above 1, {subject} is faster; {NOTHING}: not applicable). Medians of ratios of neighbouring measurements in one "
-        "process, float32, after comparing the results; gradients alone, without the forward computation.",
+        f"Convolutions: {HOW_TO_READ} {subject}, for the forward computation / the input gradient / the weight "
+        f"gradient (above 1, {subject} is faster; {NOTHING}: not applicable). Medians of ratios of neighbouring "
+        "measurements in one process, float32, after comparing the results; gradients alone, without the forward "
+        "computation.",
         _about(report, rows),
     ]
     if all(row["reduced"] for row in rows):
@@ -190,8 +191,8 @@ def _memory(report: Report) -> list[str]:
         cells.append(line)
     if steps:
         parts += [
-            "Memory that a training step needs beyond the process with library, parameters and images loaded (and how many "
-            f"times that of {subject}): the peak of the resident set in a step (`VmHWM`, reset before it through "
+            "Memory that a training step needs beyond the process with library, parameters and images loaded (and how "
+            f"many times that of {subject}): the peak of the resident set in a step (`VmHWM`, reset before it through "
             "`/proc/self/clear_refs`) less that before the first one; each in a process of its own, after "
             "a step with one image, which loads all code.",
             markdown(cells, {0}),
@@ -223,7 +224,10 @@ def _startup(report: Report) -> list[str]:
     cells += [[f"import {title(report, name)}", seconds_text(taken)] for name, taken in startup["imports"].items()]
     number = len(gradient["kernels"])
     cells += [
-        [f"{subject}: import and first gradient of a small network, kernels from the cache", seconds_text(gradient["warm"])],
+        [
+            f"{subject}: import and first gradient of a small network, kernels from the cache",
+            seconds_text(gradient["warm"]),
+        ],
         [f"the same, {number} kernels compiled", seconds_text(gradient["cold"])],
     ]
     parts = [markdown(cells, {0})]
@@ -248,12 +252,14 @@ def _roofline(report: Report) -> list[str]:
         return [text]
     cells = [["fraction of the peak", *_fraction_heading(report, rows)]]
     for layer in dict.fromkeys(row["layer"] for row in rows):
-        cells.append([layer, *(_fractions(rows, layer, peer, layout, peak) for peer, layout in _fraction_columns(rows))])
+        cells.append(
+            [layer, *(_fractions(rows, layer, peer, layout, peak) for peer, layout in _fraction_columns(rows))]
+        )
     return [
         text,
-        "Fractions of it that the layers reach, forward / input gradient / weight gradient, counting the multiplications of "
-        "the definition: Winograd's method, which does fewer, may exceed 1. Depthwise layers, first layers and 1×1 layers "
-        "are limited by memory.",
+        "Fractions of it that the layers reach, forward / input gradient / weight gradient, counting the "
+        "multiplications of the definition: Winograd's method, which does fewer, may exceed 1. Layers with few "
+        "operations for each byte, such as depthwise ones, are limited by memory.",
         markdown(cells, {0}),
     ]
 
@@ -293,8 +299,8 @@ def _growth(report: Report) -> list[str]:
         listed = ", ".join(f"{row['value']}: {ratio_text(row['ratio'])}" for row in here)
         ranges.append(f"{axis} {listed}")
     return [
-        "How the ratio to PyTorch changes with the size of a 3×3 convolution (forward and both gradients, NCHW; otherwise "
-        f"batch 8, 64 channels, 28×28 pixels): {'; '.join(ranges)}."
+        "How the ratio to PyTorch changes with the size of a 3×3 convolution (forward and both gradients, NCHW; "
+        f"otherwise batch 8, 64 channels, 28×28 pixels): {'; '.join(ranges)}."
     ]
 
 

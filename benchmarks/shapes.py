@@ -366,8 +366,6 @@ FORMULATIONS: tuple[tuple[Convolution, tuple[str, ...]], ...] = (
 )
 
 
-
-
 def names() -> list[str]:
     """Return the names of all layers, each once."""
     return list(dict.fromkeys(layer.name for layer in (*LAYERS, *OTHERS, *(layer for layer, _ in FORMULATIONS))))

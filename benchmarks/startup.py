@@ -3,8 +3,8 @@
 | what | how it is measured |
 |---|---|
 | imports | ``import autograd_conv`` and those of its peers and of NumPy, each in a fresh interpreter, in turns |
-| first gradient | of a small network (:mod:`.first_gradient`) in a fresh process, its imports included: with an empty cache, so that kernels are compiled, and with a filled one |
-| kernels | which ones that first gradient compiled, and the seconds of each |
+| first gradient | of a small network in a fresh process, imports included (:mod:`.first_gradient`) |
+| kernels | which ones that first gradient compiled, and the seconds of each; loaded from a cache the second time |
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The subject is compared with each peer, on every operation of every layer, in every order of memory that the peer has;
 and with itself, prepared a second time: that control shows how far a ratio of the run may be from 1 by chance. The
-formulations of a convolution (``method=``) are compared with the one that is used when none is asked for, on a few small
-layers.
+formulations of a convolution (``method=``) are compared with the one that is used when none is asked for, on a few
+small layers.
 """
 
 import gc
@@ -132,7 +132,8 @@ def measure(comparison: Comparison, case: Case, subject: Contender, seconds: flo
         f"{comparison.layer.name} {operation}, {subject.name} and {peer.name}",
     )
     del result, their_result
-    timing = compare(ours, theirs, seconds, 2 if their_seconds > SLOW_SECONDS else rounds)
+    slow = their_seconds > SLOW_SECONDS
+    timing = compare(ours, theirs, seconds, 2 if slow else rounds, slow=slow)
     return {
         "layer": comparison.layer.name,
         "shape": comparison.layer.description,

@@ -15,8 +15,8 @@ Where the cache is, the first of these that can be written:
 4. a directory of the user's own in the system's directory for temporary files.
 
 Entries are looked for there too, and before that in those of the places above it that can only be read: a cache that
-was filled once (:func:`autograd_conv.warmup`) serves a read-only installation, or many users. Entries are pickles, so a directory
-that somebody else could write, or that belongs to neither the user nor the system, is not used.
+was filled once (:func:`autograd_conv.warmup`) serves a read-only installation, or many users. Entries are pickles, so
+a directory that somebody else could write, or that belongs to neither the user nor the system, is not used.
 
 A process that spends more than `NOTICE_SECONDS` on compiling says so once, in one line on the logger
 ``autograd_conv``: on the standard error, unless the program has set up logging otherwise. With the environment

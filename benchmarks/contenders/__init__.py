@@ -47,9 +47,7 @@ METHODS: dict[str, Contender] = {
 def default_peers() -> list[str]:
     """Return the names of the peers of a run that names none, in the order of `CONTENDERS`."""
     return [
-        name
-        for name in CONTENDERS
-        if name in PEERS or (name in OPTIONAL_PEERS and CONTENDERS[name].missing() is None)
+        name for name in CONTENDERS if name in PEERS or (name in OPTIONAL_PEERS and CONTENDERS[name].missing() is None)
     ]
 
 

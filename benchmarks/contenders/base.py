@@ -13,9 +13,10 @@ to the preparation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +99,7 @@ class Contender:
     about = ""
     slow = False
     layouts: tuple[str, ...] = (NCHW,)
-    distributions: dict[str, str] = {}
+    distributions: ClassVar[Mapping[str, str]] = {}
 
     def missing(self) -> str | None:
         """Return why this contender cannot take part here, or None if it can."""
@@ -130,13 +131,13 @@ class Contender:
         raise NotImplementedError
 
 
-def importable(module: str) -> str | None:
-    """Return why `module` cannot be imported, or None if it can."""
+def installed(module: str) -> str | None:
+    """Return why `module` cannot take part, or None if it is there. It is not imported: that may take seconds."""
     try:
-        __import__(module)
-    except Exception as error:  # an installation that cannot be loaded raises whatever it likes
-        return f"it cannot be imported: {error}"
-    return None
+        found = importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        found = False
+    return None if found else f"there is no module {module}"
 
 
 def unknown(contender: Contender, case: Case, operation: str) -> BenchmarkError:

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..networks import (
-    LEARNING_RATE, MOMENTUM, Conv, Flatten, GlobalAverage, Linear, MaxPool, Network, Norm, Part, Relu, Residual,
+    LEARNING_RATE,
+    MOMENTUM,
+    Conv,
+    Flatten,
+    GlobalAverage,
+    Linear,
+    MaxPool,
+    Network,
+    Norm,
+    Part,
+    Relu,
+    Residual,
 )  # fmt: skip
 from ..shapes import Convolution, Layer
-from .base import LAYOUTS, NHWC, Array, Case, Contender, Job, channels_last, importable, unknown
+from .base import LAYOUTS, NHWC, Array, Case, Contender, Job, channels_last, installed, unknown
 
 EPSILON = 1e-5
 
 
 class Jax(Contender):
-    """Optional: it takes part where it can be imported."""
+    """Optional: it takes part where it is installed."""
 
     name = "jax"
     title = "JAX"
     about = "jax.lax on the CPU, jitted, waiting for the result; XLA's own threads, on the CPUs of this process"
     layouts = LAYOUTS
-    distributions = {"JAX": "jax"}
+    distributions: ClassVar[Mapping[str, str]] = {"JAX": "jax"}
 
     def missing(self) -> str | None:
-        return importable("jax")
+        return installed("jax")
 
     def cannot(self, layer: Layer) -> str | None:
         return None if isinstance(layer, Convolution) and len(layer.size) == 2 else "only convolutions are compared"

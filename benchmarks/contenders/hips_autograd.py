@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..shapes import Convolution, Layer
-from .base import Case, Contender, Job, importable, unknown
+from .base import Case, Contender, Job, installed, unknown
 
 
 class HipsAutograd(Contender):
-    """Optional: it takes part where it can be imported."""
+    """Optional: it takes part where it is installed."""
 
     name = "autograd"
     title = "autograd"
     about = "HIPS/autograd's autograd.scipy.signal.convolve, which has neither strides nor groups"
     slow = True
-    distributions = {"autograd": "autograd"}
+    distributions: ClassVar[Mapping[str, str]] = {"autograd": "autograd"}
 
     def missing(self) -> str | None:
-        return importable("autograd.scipy.signal")
+        return installed("autograd")
 
     def cannot(self, layer: Layer) -> str | None:
         return plain_only(layer)

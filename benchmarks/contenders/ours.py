@@ -7,7 +7,18 @@ from functools import partial
 from typing import Any
 
 from ..networks import (
-    LEARNING_RATE, MOMENTUM, Conv, Flatten, GlobalAverage, Linear, MaxPool, Network, Norm, Part, Relu, Residual,
+    LEARNING_RATE,
+    MOMENTUM,
+    Conv,
+    Flatten,
+    GlobalAverage,
+    Linear,
+    MaxPool,
+    Network,
+    Norm,
+    Part,
+    Relu,
+    Residual,
 )  # fmt: skip
 from ..shapes import Convolution, Layer, Pooling, Transposed
 from .base import LAYOUTS, Array, Case, Contender, Job, unknown

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import environment
 from ..networks import (
-    LEARNING_RATE, MOMENTUM, Conv, Flatten, GlobalAverage, Linear, MaxPool, Network, Norm, Part, Relu, Residual,
+    LEARNING_RATE,
+    MOMENTUM,
+    Conv,
+    Flatten,
+    GlobalAverage,
+    Linear,
+    MaxPool,
+    Network,
+    Norm,
+    Part,
+    Relu,
+    Residual,
 )  # fmt: skip
 from ..shapes import Convolution, Layer, Pooling, Transposed
-from .base import LAYOUTS, NHWC, Array, Case, Contender, Job, importable, unknown
+from .base import LAYOUTS, NHWC, Array, Case, Contender, Job, installed, unknown
 
 
 class PyTorch(Contender):
-    """Optional: it takes part where it can be imported."""
+    """Optional: it takes part where it is installed."""
 
     name = "torch"
     title = "PyTorch"
     about = "torch.nn.functional on the CPU"
     layouts = LAYOUTS
-    distributions = {"PyTorch": "torch"}
+    distributions: ClassVar[Mapping[str, str]] = {"PyTorch": "torch"}
 
     def missing(self) -> str | None:
-        return importable("torch")
+        return installed("torch")
 
     def _function(self, layer: Layer) -> Callable[..., Any]:
         """Return the function of one or two tensors that the layer is."""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from ..shapes import Convolution, Layer
-from .base import Array, Case, Contender, Job, importable, unknown
+from .base import Array, Case, Contender, Job, installed, unknown
 
 
 class MyGrad(Contender):
-    """Optional: it takes part where it can be imported."""
+    """Optional: it takes part where it is installed."""
 
     name = "mygrad"
     title = "MyGrad"
     about = "mygrad.nnet.layers.conv_nd; gradients by the operation's own backward rule"
-    distributions = {"MyGrad": "mygrad"}
+    distributions: ClassVar[Mapping[str, str]] = {"MyGrad": "mygrad"}
 
     def missing(self) -> str | None:
-        return importable("mygrad")
+        return installed("mygrad")
 
     def cannot(self, layer: Layer) -> str | None:
         if not isinstance(layer, Convolution):

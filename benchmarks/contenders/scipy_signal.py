@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from ..shapes import Convolution, Layer
-from .base import Array, Case, Contender, Job, importable, unknown
+from .base import Array, Case, Contender, Job, installed, unknown
 from .hips_autograd import plain_only
 
 
 class SciPy(Contender):
-    """Optional: it takes part where it can be imported."""
+    """Optional: it takes part where it is installed."""
 
     name = "scipy"
     title = "SciPy"
     about = "scipy.signal.correlate for each image and output channel, convolve for each pair of channels"
     slow = True
-    distributions = {"SciPy": "scipy"}
+    distributions: ClassVar[Mapping[str, str]] = {"SciPy": "scipy"}
 
     def missing(self) -> str | None:
-        return importable("scipy.signal")
+        return installed("scipy")
 
     def cannot(self, layer: Layer) -> str | None:
         return plain_only(layer)
