@@ -186,11 +186,6 @@ def _roofline(report: Report) -> Any:
     who = [SUBJECT, *(["torch"] if any(row["peer"] == "torch" for row in rows) else [])]
     for axis, layout in zip(axes, layouts):
         axis.plot(x, roof, color="black", linewidth=1.5)
-        axis.text(
-            0.02, 0.97,
-            f"line: {peak['flop_per_second'] / 1e9:.0f} GFLOP/s,\n{peak['read_bytes_per_second'] / 1e9:.0f} GB/s",
-            transform=axis.transAxes, va="top", fontsize="small",
-        )  # fmt: skip
         for k, peer in enumerate(who):
             for operation in OPERATIONS:
                 points = []
@@ -212,7 +207,8 @@ def _roofline(report: Report) -> Any:
         axis.set_ylim(top=float(roof.max()) * 20)
         _name_columns(axis, {r["layer"]: r["flop"] / r["bytes"] for r in rows if r["layout"] == layout})
         axis.grid(alpha=0.3)
-        axis.set_title(layout, fontsize="medium")
+        limits = f"{peak['flop_per_second'] / 1e9:.0f} GFLOP/s, {peak['read_bytes_per_second'] / 1e9:.0f} GB/s"
+        axis.set_title(f"{layout} (line: {limits})", fontsize="medium")
         axis.set_xlabel("flop for each byte of input, kernel and output")
     axes[0].set_ylabel("GFLOP/s, by the definition (Winograd does fewer)")
     handles, labels = axes[0].get_legend_handles_labels()
