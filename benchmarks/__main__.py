@@ -20,7 +20,7 @@ JSON, PICTURES, README = ROOT / "benchmarks" / "results.json", ROOT / "benchmark
 SHOWN = ROOT / "docs" / "benchmarks"
 
 # How long to measure a pair, and how many turns to take at least.
-SECONDS, ROUNDS = 0.25, 3
+SECONDS, ROUNDS = 0.2, 3
 QUICK_SECONDS, QUICK_ROUNDS = 0.005, 2
 
 # What is longer is measured for so many times as long: a step of training, a convolution with both gradients.

@@ -22,7 +22,7 @@ from .progress import Progress
 from .suite import TOLERANCE
 
 # How often interpreters are started for each side, after one whose time is not counted.
-IMPORTS, QUICK_IMPORTS = 7, 1
+IMPORTS, QUICK_IMPORTS = 5, 1
 # How often kernels are compiled from nothing, and how often loaded.
 COLD, QUICK_COLD = 2, 1
 WARM, QUICK_WARM = 5, 1
