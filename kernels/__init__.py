@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from . import arrays as arrays
     from . import columns as columns
     from . import correlation as correlation
+    from . import emitter as emitter
     from . import formulations as formulations
     from . import geometry as geometry
     from . import im2col as im2col
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from . import winograd as winograd
 
 __all__ = [
-    "geometry", "threads", "arrays", "naive", "jit", "correlation", "formulations", "winograd",
+    "geometry", "threads", "arrays", "naive", "jit", "correlation", "emitter", "formulations", "winograd",
     "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places", "columns", "order",
     "tables", "resampling", "sampling", "special", "steps",
 ]  # fmt: skip
