@@ -410,11 +410,6 @@ def transpose_tile(itemsize: int) -> Any:
     intrinsic
         ``tile(source, source_stride, target, target_stride)``, all int64: addresses in bytes, distances of rows in
         numbers. ``target[j, i] = source[i, j]`` for i and j below L.
-
-    Notes
-    -----
-    ``L log2(L)`` shuffles of two vectors: in stage s, blocks of ``2**s`` lanes change places between rows that are
-    ``2**s`` apart.
     """
     shape = Shape(itemsize, 1, 1)
 
@@ -426,24 +421,12 @@ def transpose_tile(itemsize: int) -> Any:
             source, source_stride, target, target_stride = args
             emit = Emitter(builder, shape)
             n = emit.length
-            indices = ir.VectorType(_I32, n)
-            rows = [
-                emit.load(builder.gep(emit.pointer(source), [builder.mul(source_stride, emit.constant(i))]), 0)
-                for i in range(n)
-            ]
-            half = 1
-            while half < n:
-                # Lane j of the new row i: where bit `half` of i and j agree it stays, else they trade places.
-                low = [j if j & half == 0 else n + j - half for j in range(n)]
-                high = [j + half if j & half == 0 else n + j for j in range(n)]
-                new = list(rows)
-                for i in range(n):
-                    if i & half == 0:
-                        a, b = rows[i], rows[i + half]
-                        new[i] = builder.shuffle_vector(a, b, ir.Constant(indices, low))
-                        new[i + half] = builder.shuffle_vector(a, b, ir.Constant(indices, high))
-                rows = new
-                half *= 2
+            rows = emit.transposed(
+                [
+                    emit.load(builder.gep(emit.pointer(source), [builder.mul(source_stride, emit.constant(i))]), 0)
+                    for i in range(n)
+                ]
+            )
             for j in range(n):
                 place = builder.gep(emit.pointer(target), [builder.mul(target_stride, emit.constant(j))])
                 stored = builder.store(rows[j], emit.vector_at(place, 0))

@@ -51,10 +51,13 @@ def choose_method(
 
 
 # Below so many channels, on either side, Winograd's transforms cost more than the multiplications that they save.
-WINOGRAD_LEAST_CHANNELS = 32
+WINOGRAD_LEAST_CHANNELS = 16
 
-# Winograd's kernel is four times as large: with fewer tiles of 4x4 outputs, reading it costs more than it saves.
-WINOGRAD_LEAST_TILES_PER_CHANNEL = 0.25
+# It takes so many times fewer multiplications at least, those of outputs beyond the last ones of an image included.
+WINOGRAD_LEAST_GAIN = 1.75
+
+# And at least so many multiplications: below, what is done once for a call costs more than it saves.
+WINOGRAD_LEAST_MULTIPLICATIONS = 1_000_000
 
 _exact = False
 
@@ -65,9 +68,9 @@ def set_exact(exact: bool) -> None:
     Parameters
     ----------
     exact : bool
-        False, the default, allows Winograd's minimal filtering for float32 kernels of 3 x 3 taps with stride 1,
-        where it is faster. Its rounding errors are some ten times those of the direct sum: tested to stay below
-        2e-5 of the largest output, and about a fifth of that in the mean.
+        False, the default, allows Winograd's minimal filtering for float32 kernels of 3 x 3 and 5 x 5 taps with
+        stride 1, where it is faster. Its rounding errors are two to six times those of the direct sum: tested to stay
+        below 1e-5 of the largest element of each result, and below a fifth of that in the mean.
 
     Raises
     ------
@@ -92,17 +95,20 @@ def _fastest(window: Window, batch: int, channels: int, outputs: int, groups: in
         or dtype != np.float32
         or min(channels, outputs) < WINOGRAD_LEAST_CHANNELS
         or _obstacle_to_winograd(window, groups)
-        or min(window.out[1:]) < 4
     ):
         return "direct"
-    tiles = batch * -(-window.out[1] // 4) * -(-window.out[2] // 4)
-    return "winograd" if tiles >= WINOGRAD_LEAST_TILES_PER_CHANNEL * max(channels, outputs) else "direct"
+    taps, (height, width) = window.kernel[2], window.out[1:]
+    side = 7 - taps  # of a tile of outputs, for which 36 multiplications are needed
+    needed = -(-height // side) * -(-width // side) * 36
+    gain = height * width * taps**2 / needed
+    work = batch * channels * outputs * needed
+    return "winograd" if gain >= WINOGRAD_LEAST_GAIN and work >= WINOGRAD_LEAST_MULTIPLICATIONS else "direct"
 
 
 def _obstacle_to_winograd(window: Window, groups: int) -> str | None:
     """Why Winograd's minimal filtering cannot compute this convolution, or None."""
-    if window.kernel != (1, 3, 3) or window.stride != (1, 1, 1) or window.dilation != (1, 1, 1):
-        return "it is for kernels of 3 x 3 taps with stride 1 and dilation 1"
+    if window.kernel not in ((1, 3, 3), (1, 5, 5)) or window.stride != (1, 1, 1) or window.dilation != (1, 1, 1):
+        return "it is for kernels of 3 x 3 or 5 x 5 taps with stride 1 and dilation 1"
     if groups != 1:
         return f"it is for one group, and argument 'groups' is {groups}"
     return None
