@@ -33,7 +33,7 @@ from numba.extending import intrinsic
 
 from .emitter import Emitter, Shape
 
-__all__ = ["Minimal", "kernel_transform", "transform"]
+__all__ = ["Minimal", "kernel_gradient_transform", "kernel_transform", "transform"]
 
 Matrix = tuple[tuple[Fraction, ...], ...]
 
@@ -202,7 +202,8 @@ def transform(minimal: Minimal, role: str, itemsize: int) -> Any:
         from each address of the table, of which only `columns` numbers are there:
 
         - ``transform(table, skip, columns, target, distance)``: results are `distance` apart;
-        - ``transform(source, distance, table, skip, columns, start)``: the vector at `start` is added to all.
+        - ``transform(source, distance, table, skip, columns, start, check)``: the vector at `start` is added to all
+          results; to the vector at `check`, 0 times all of them, which is NaN if one is infinite or NaN.
     """
     shape = Shape(itemsize, 1, 1)
     gathers = role in ("input", "kernel", "output_gradient")
@@ -231,25 +232,21 @@ def transform(minimal: Minimal, role: str, itemsize: int) -> Any:
         return types.void(*(types.int64,) * 5), generate
 
     @intrinsic
-    def scatter(typingctx, source, distance, table, skip, columns, start):  # type: ignore[no-untyped-def]
+    def scatter(typingctx, source, distance, table, skip, columns, start, check):  # type: ignore[no-untyped-def]
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            source, distance, table, skip, columns, start = args
+            source, distance, table, skip, columns, start, check = args
             emit = _Algebra(builder, shape)
             matrix = minimal.matrix(role)
             place, (mask,) = places(emit, table, skip), emit.masks(columns)
-            first = emit.pointer(source)
             addend = emit.load(emit.pointer(start), 0)
-            grid = _square(
-                [
-                    emit.load(builder.gep(first, [builder.mul(distance, emit.constant(k))]), 0)
-                    for k in range(len(matrix[0]) ** 2)
-                ]
-            )
-            for k, value in enumerate(emit.both_ways(matrix, grid)):
-                emit.store_masked(builder.fadd(value, addend), place(k), 0, mask)
+            grid = _square(_load(emit, len(matrix[0]) ** 2, source, distance))
+            results = [builder.fadd(value, addend) for value in emit.both_ways(matrix, grid)]
+            for k, value in enumerate(results):
+                emit.store_masked(value, place(k), 0, mask)
+            _check(emit, results, check)
             return context.get_dummy_value()
 
-        return types.void(*(types.int64,) * 6), generate
+        return types.void(*(types.int64,) * 7), generate
 
     return gather if gathers else scatter
 
@@ -291,6 +288,57 @@ def kernel_transform(minimal: Minimal, itemsize: int) -> Any:
         return types.void(*(types.int64,) * 5), generate
 
     return gather
+
+
+@functools.cache
+def kernel_gradient_transform(minimal: Minimal, itemsize: int) -> Any:
+    """As ``transform(minimal, "kernel_gradient", itemsize)``, for kernels whose taps lie side by side in memory.
+
+    Returns
+    -------
+    intrinsic
+        ``transform(source, distance, table, skip, check)``: `table` holds the addresses of L columns, at each of which,
+        `skip` numbers further, the taps are written.
+    """
+    shape = Shape(itemsize, 1, 1)
+
+    @intrinsic
+    def scatter(typingctx, source, distance, table, skip, check):  # type: ignore[no-untyped-def]
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            source, distance, table, skip, check = args
+            emit = _Algebra(builder, shape)
+            matrix = minimal.matrix("kernel_gradient")
+            addresses = builder.inttoptr(table, ir.IntType(64).as_pointer())
+            columns = [
+                builder.gep(emit.pointer(builder.load(builder.gep(addresses, [emit.constant(j)]))), [skip])
+                for j in range(emit.length)
+            ]
+            taps = emit.both_ways(matrix, _square(_load(emit, len(matrix[0]) ** 2, source, distance)))
+            _check(emit, taps, check)
+            nothing = ir.Constant(emit.vector, None)
+            for first in range(0, len(taps), emit.length):
+                (mask,) = emit.masks(emit.constant(len(taps) - first))
+                block = taps[first : first + emit.length]
+                for column, row in zip(columns, emit.transposed(block + [nothing] * (emit.length - len(block)))):
+                    emit.store_masked(row, column, first, mask)
+            return context.get_dummy_value()
+
+        return types.void(*(types.int64,) * 5), generate
+
+    return scatter
+
+
+def _load(emit: _Algebra, count: int, source: Any, distance: Any) -> list[Any]:
+    base, builder = emit.pointer(source), emit.builder
+    return [emit.load(builder.gep(base, [builder.mul(distance, emit.constant(k))]), 0) for k in range(count)]
+
+
+def _check(emit: _Algebra, vectors: list[Any], check: Any) -> None:
+    place = emit.pointer(check)
+    total, zero = emit.load(place, 0), ir.Constant(emit.vector, None)
+    for vector in vectors:
+        total = emit.builder.call(emit.fma, [vector, zero, total])
+    emit.builder.store(total, emit.vector_at(place, 0)).align = emit.shape.itemsize
 
 
 def _store(emit: _Algebra, vectors: list[Any], target: Any, distance: Any) -> None:

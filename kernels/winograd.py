@@ -29,6 +29,9 @@ A. Lavin and S. Gray, Fast algorithms for convolutional neural networks, CVPR 20
 """
 
 import functools
+import itertools
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,11 +43,11 @@ from .arrays import empty_apart
 from .emitter import Shape, lanes, tile_shape
 from .formulations import correlate_operands, input_gradient_operands, weight_gradient_operands
 from .geometry import Window
-from .jit import SUM_FLAGS, kernel
+from .jit import kernel
 from .products import FLOP_PER_NANOSECOND
 from .threads import get_num_threads, parallel_for
 from .tile import outer_tile, product_tile
-from .transforms import Minimal, kernel_transform, transform
+from .transforms import Minimal, kernel_gradient_transform, kernel_transform, transform
 from .transposition import channels_last
 from .workspace import scratch
 
@@ -135,7 +138,7 @@ def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
     @kernel
     def correlations(
         start: int, stop: int, x: Array, w: Any, y: Array, starts: Array, nothing: Array, before_h: int, before_w: int,
-        groups: int, block: int, slice_run: int, patches: Array, points: Array, products: Array,
+        groups: int, block: int, slice_run: int, patches: Array, points: Array, products: Array, found: Array,
     ) -> None:  # fmt: skip
         """Compute items ``start <= item < stop``, a block of tiles by one of `groups` groups of panels of columns.
 
@@ -143,7 +146,8 @@ def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
         distances in numbers from tap to tap, channel to channel, output to output; `starts` (panels, columns) is
         the bias, filled up with zeros; `nothing` is a pixel of zeros. `block` is a multiple of R. Scratch, of at least
         so many numbers for each point: `patches` (1, points, `block` times C rounded up to whole vectors), `points`
-        (points, `slice_run` * columns) and `products` (points, `block` * columns).
+        (points, `slice_run` * columns) and `products` (points, `block` * columns). To `found`, for each item, goes 0
+        if all results are finite, else NaN.
         """
         batch, channels = x.shape[0], x.shape[3]
         out_h, out_w, outputs = y.shape[1:]
@@ -162,6 +166,7 @@ def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
         w_table = np.empty(max(taps, length), np.int64)
         dump = np.empty(columns + outputs, x.dtype)
         none = np.zeros(columns, x.dtype)
+        check = np.empty(length, x.dtype)
         now = -1
         count = 0
         for item in range(start, stop):
@@ -187,6 +192,7 @@ def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
                                 )
                             else:
                                 out_table[t, step * i + j] = dump.ctypes.data
+            check[:] = 0
             whole = (count + rows - 1) // rows * rows
             for panel in range(group * panels // groups, (group + 1) * panels // groups):
                 left = panel * columns
@@ -223,7 +229,9 @@ def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
                         out_of(
                             product_base + (t * columns + o) * itemsize, product_plane, out_table[t].ctypes.data,
                             left + o, min(length, outputs - left - o), starts[panel, o:].ctypes.data,
+                            check.ctypes.data,
                         )  # fmt: skip
+            found[item] = check.sum()
 
     return correlations
 
@@ -231,7 +239,9 @@ def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
 @functools.cache
 def _make_outers(minimal: Minimal, shape: Shape) -> Any:
     """Three kernels: sums over tiles; what becomes of them; both for one pair of blocks after another."""
-    tile, out_of = outer_tile(shape, False), transform(minimal, "kernel_gradient", shape.itemsize)
+    tile = outer_tile(shape, False)
+    taps_apart = transform(minimal, "kernel_gradient", shape.itemsize)
+    taps_together = kernel_gradient_transform(minimal, shape.itemsize)
     rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
     length = lanes(itemsize)
     taps, count_points = minimal.taps**2, minimal.inputs**2
@@ -265,38 +275,51 @@ def _make_outers(minimal: Minimal, shape: Shape) -> Any:
                 )  # fmt: skip
 
     @kernel
-    def finish(start: int, stop: int, sums: Array, gw: Array, first: int, blocks: int, block_channels: int) -> None:
-        """Transform items ``start <= item < stop``, ``pair * block_channels + row``, of `sums` to `gw` (taps, C, O)."""
-        channels, outputs = gw.shape[1:]
+    def finish(
+        start: int, stop: int, sums: Array, gw: Array, first: int, blocks: int, block_channels: int, together: bool,
+        found: Array,
+    ) -> None:  # fmt: skip
+        """Transform items ``start <= item < stop``, ``pair * block_channels + row``, of `sums` to `gw`.
+
+        `gw` is (O, C, taps) if `together`, else (taps, C, O), C-contiguous. To `found`, for each item, goes 0 if all
+        results are finite, else NaN.
+        """
+        channels, outputs = gw.shape[1], gw.shape[0] if together else gw.shape[2]
         plane = sums.shape[2]
         gw_base, sum_base = gw.ctypes.data, sums.ctypes.data
-        table = np.empty(taps, np.int64)
+        table = np.empty(max(columns, taps), np.int64)
+        dump = np.empty(channels * taps, gw.dtype)
+        none = np.zeros(length, gw.dtype)
+        check = np.empty(length, gw.dtype)
         for k in range(taps):
             table[k] = gw_base + k * channels * outputs * itemsize
-        none = np.zeros(length, gw.dtype)
         for item in range(start, stop):
             pair, row = item // block_channels, item % block_channels
             c, left = pair % blocks * block_channels + row, pair // blocks * columns
-            if c < channels:
-                source = sum_base + ((pair - first) * count_points * plane + row * columns) * itemsize
-                for o in range(0, min(columns, outputs - left), length):
-                    out_of(
+            found[item] = 0
+            if c >= channels:
+                continue
+            check[:] = 0
+            if together and (item == start or row == 0):
+                for o in range(columns):
+                    inside = left + o < outputs
+                    table[o] = gw_base + (left + o) * channels * taps * itemsize if inside else dump.ctypes.data
+            source = sum_base + ((pair - first) * count_points * plane + row * columns) * itemsize
+            for o in range(0, min(columns, outputs - left), length):
+                if together:
+                    taps_together(source + o * itemsize, plane, table[o:].ctypes.data, c * taps, check.ctypes.data)
+                else:
+                    taps_apart(
                         source + o * itemsize, plane, table.ctypes.data, c * outputs + left + o,
-                        min(length, outputs - left - o), none.ctypes.data,
+                        min(length, outputs - left - o), none.ctypes.data, check.ctypes.data,
                     )  # fmt: skip
+            found[item] = check.sum()
 
     @kernel
     def at_once(
-        start: int,
-        stop: int,
-        left: Array,
-        right: Array,
-        sums: Array,
-        gw: Array,
-        count: int,
-        block_channels: int,
-        row: int,
-    ) -> None:
+        start: int, stop: int, left: Array, right: Array, sums: Array, gw: Array, count: int, block_channels: int,
+        row: int, together: bool, found: Array,
+    ) -> None:  # fmt: skip
         """Both, for pairs ``start <= pair < stop``, if there is only one chunk: `sums` has room for one pair."""
         blocks, channels = left.shape[0], gw.shape[1]
         for pair in range(start, stop):
@@ -304,26 +327,12 @@ def _make_outers(minimal: Minimal, shape: Shape) -> Any:
                 pair * count_points, (pair + 1) * count_points, left, right, sums, pair, count, channels,
                 block_channels, row, 1,
             )  # fmt: skip
-            finish(pair * block_channels, (pair + 1) * block_channels, sums, gw, pair, blocks, block_channels)
+            finish(
+                pair * block_channels, (pair + 1) * block_channels, sums, gw, pair, blocks, block_channels, together,
+                found,
+            )  # fmt: skip
 
     return outers, finish, at_once
-
-
-@kernel(fastmath=SUM_FLAGS)
-def _probe(start: int, stop: int, rows: Array, found: Array) -> None:
-    """Write, for rows ``start <= row < stop``, 0 to `found` if all numbers are finite, else NaN."""
-    for row in range(start, stop):
-        total = rows[row, 0] * 0
-        for k in range(rows.shape[1]):
-            total += rows[row, k] * 0
-        found[row] = total
-
-
-def _all_finite(array: Array) -> bool:
-    rows = array.reshape(array.shape[0] * array.shape[1], -1)
-    found = np.empty(rows.shape[0], array.dtype)
-    parallel_for(_probe, rows.shape[0], rows, found, nanoseconds=array.nbytes / 16)
-    return not bool(np.isnan(found).any())
 
 
 # ---------------------------------------------------------------- how the work is cut
@@ -338,6 +347,12 @@ def _plane(numbers: int, itemsize: int) -> int:
     """`numbers` rounded up to an odd number of cache lines, so that planes do not begin in the same set of a cache."""
     line = 64 // itemsize
     return (-(-numbers // line) | 1) * line
+
+
+def _parts(memory: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """Cut an array of numbers into arrays of these shapes."""
+    ends = itertools.accumulate(math.prod(shape) for shape in shapes)
+    return [memory[end - math.prod(shape) : end].reshape(shape) for end, shape in zip(ends, shapes)]
 
 
 def _counts(minimal: Minimal, y: Array) -> tuple[int, int]:
@@ -385,24 +400,31 @@ def _run(minimal: Minimal, x: Array, w: Array, bias: Array | None, y: Array, bef
     groups = min(len(starts), -(-wanted // blocks))
     run = min(channels, max(lanes(itemsize), SLICE_BYTES // (points * shape.columns * itemsize)))
     run = -(-channels // -(-channels // run))
+    found = np.empty(blocks * groups, x.dtype)
+    sizes = [_plane(n, itemsize) for n in (block * padded, run * shape.columns, block * shape.columns)]
     loop, nothing = _make_correlations(minimal, shape), np.zeros(channels, x.dtype)
     w, place = _placed(w)
 
     def items(start: int, stop: int) -> None:
-        with (
-            scratch((1, points, _plane(block * padded, itemsize)), x.dtype) as patches,
-            scratch((points, _plane(run * shape.columns, itemsize)), x.dtype) as slices,
-            scratch((points, _plane(block * shape.columns, itemsize)), x.dtype) as products,
-        ):
-            loop(start, stop, x, place, y, starts, nothing, *before, groups, block, run, patches, slices, products)
+        with scratch((points * sum(sizes),), x.dtype) as memory:
+            patches, slices, products = _parts(memory, [(1, points, sizes[0]), (points, sizes[1]), (points, sizes[2])])
+            loop(
+                start, stop, x, place, y, starts, nothing, *before, groups, block, run, patches, slices, products,
+                found,
+            )  # fmt: skip
 
     flop = 2 * tiles * points * channels * outputs
     parallel_for(items, blocks * groups, nanoseconds=2 * flop / FLOP_PER_NANOSECOND)
-    return _all_finite(y)
+    return bool(found.sum() == 0)
 
 
-def _run_weight_gradient(minimal: Minimal, x: Array, gy: Array, gw: Array, before: tuple[int, ...]) -> bool:
-    """Compute `gw` (taps, C, O) from `x` (N, H, W, C) and `gy` (N, OH, OW, O); return False as `_run`."""
+def _run_weight_gradient(
+    minimal: Minimal, x: Array, gy: Array, gw: Array, before: tuple[int, ...], together: bool
+) -> bool:
+    """Compute `gw` from `x` (N, H, W, C) and `gy` (N, OH, OW, O); return False as `_run`.
+
+    `gw` is (O, C, taps) if `together`, else (taps, C, O), C-contiguous.
+    """
     channels, outputs, itemsize = x.shape[3], gy.shape[3], x.itemsize
     down, across = _counts(minimal, gy)
     tiles, points, length = gy.shape[0] * down * across, minimal.inputs**2, lanes(itemsize)
@@ -421,11 +443,14 @@ def _run_weight_gradient(minimal: Minimal, x: Array, gy: Array, gw: Array, befor
     one = chunks == 1 and pairs >= 4 * get_num_threads()
     nanoseconds = 2 * points * channels * outputs / FLOP_PER_NANOSECOND  # for each tile
 
-    with (
-        scratch((blocks, points, _plane(chunk * row, itemsize)), x.dtype) as left,
-        scratch((panels, points, _plane(chunk * shape.columns, itemsize)), x.dtype) as right,
-        scratch((1 if one else pairs, points, _plane(height * shape.columns, itemsize)), x.dtype) as sums,
-    ):
+    found = np.empty(pairs * block, x.dtype)
+    shapes = [
+        (blocks, points, _plane(chunk * row, itemsize)),
+        (panels, points, _plane(chunk * shape.columns, itemsize)),
+        (0 if one else pairs, points, _plane(height * shape.columns, itemsize)),
+    ]
+    with scratch((sum(math.prod(s) for s in shapes),), x.dtype) as memory:
+        left, right, sums = _parts(memory, shapes)
         for first in range(0, tiles, chunk):
             count = min(chunk, tiles - first)
             parallel_for(
@@ -444,13 +469,16 @@ def _run_weight_gradient(minimal: Minimal, x: Array, gy: Array, gw: Array, befor
         if one:
 
             def both(start: int, stop: int) -> None:
-                with scratch(sums.shape, x.dtype) as own:
-                    at_once(start, stop, left, right, own, gw, tiles, block, row)
+                with scratch((1, *sums.shape[1:]), x.dtype) as own:
+                    at_once(start, stop, left, right, own, gw, tiles, block, row, together, found)
 
             parallel_for(both, pairs, nanoseconds=tiles * nanoseconds)
         else:
-            parallel_for(finish, pairs * block, sums, gw, 0, blocks, block, nanoseconds=points * channels * outputs)
-    return _all_finite(gw)
+            parallel_for(
+                finish, pairs * block, sums, gw, 0, blocks, block, together, found,
+                nanoseconds=points * channels * outputs / 4,
+            )  # fmt: skip
+    return bool(found.sum() == 0)
 
 
 def _minimal(window: Window, groups: int, dtype: np.dtype[Any], *sizes: int) -> Minimal | None:
@@ -502,15 +530,20 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     return correlation.correlate_input_gradient(gy, w, window, groups)
 
 
-def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int = 1) -> Array:
+def correlate_weight_gradient(
+    x: Array, gy: Array, window: Window, groups: int = 1, outputs_first: bool = False
+) -> Array:
     """As :func:`.correlation.correlate_weight_gradient`: the transpose of minimal filtering."""
     dtype, operands = weight_gradient_operands(x, gy, window, groups)
     inner = operands[0].dtype
     minimal = _minimal(window, groups, inner, x.size, gy.size)
     if minimal is not None:
         source, gradient = (channels_last(operand, inner) for operand in operands)
-        gw = np.empty((*window.kernel, x.shape[4], gy.shape[4]), inner)
         source, gradient = (array.reshape(-1, *array.shape[2:]) for array in (source, gradient))
-        if _run_weight_gradient(minimal, source, gradient, gw.reshape(-1, *gw.shape[3:]), window.before[1:]):
-            return gw.astype(dtype, copy=False)
+        sizes = gy.shape[4], x.shape[4], math.prod(window.kernel)
+        gw = np.empty(sizes if outputs_first else sizes[::-1], inner)
+        if _run_weight_gradient(minimal, source, gradient, gw, window.before[1:], outputs_first):
+            if outputs_first:
+                gw = gw.transpose(2, 1, 0)
+            return gw.reshape(*window.kernel, *gw.shape[1:]).astype(dtype, copy=False)
     return correlation.correlate_weight_gradient(x, gy, window, groups)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from autograd_conv.kernels.emitter import lanes
 from autograd_conv.kernels.jit import kernel
-from autograd_conv.kernels.transforms import Minimal, kernel_transform, transform
+from autograd_conv.kernels.transforms import Minimal, kernel_gradient_transform, kernel_transform, transform
 
 ALGORITHMS = [Minimal(4, 3), Minimal(2, 5), Minimal(2, 3), Minimal(3, 2), Minimal(1, 1)]
 
@@ -85,8 +85,8 @@ def test_transforms_that_scatter(minimal, role, dtype, rng):
     code, length = transform(minimal, role, itemsize), lanes(itemsize)
 
     @kernel
-    def call(source, distance, table, skip, columns, start):
-        code(source, distance, table, skip, columns, start)
+    def call(source, distance, table, skip, columns, start, check):
+        code(source, distance, table, skip, columns, start, check)
 
     matrix = matrices(minimal)[role].astype(float)
     results, points = matrix.shape
@@ -95,7 +95,9 @@ def test_transforms_that_scatter(minimal, role, dtype, rng):
     for columns in (1, length - 1):
         target = np.full((results * results, 2 + length), np.nan, dtype)
         table = addresses(target)
-        call(source.ctypes.data, length, table.ctypes.data, 2, columns, start.ctypes.data)
+        check = np.zeros(length, dtype)
+        call(source.ctypes.data, length, table.ctypes.data, 2, columns, start.ctypes.data, check.ctypes.data)
+        assert not check.any()
         right = (
             np.einsum("ip,pql,jq->ijl", matrix, source.reshape(points, points, length).astype(float), matrix) + start
         )
@@ -103,6 +105,9 @@ def test_transforms_that_scatter(minimal, role, dtype, rng):
         np.testing.assert_allclose(found, right[..., :columns], rtol=0, atol=400 * np.finfo(dtype).eps)
         assert np.isnan(target[:, 2 + columns :]).all()
         assert np.isnan(target[:, :2]).all()
+    source[0, 0] = np.inf
+    call(source.ctypes.data, length, table.ctypes.data, 2, 1, start.ctypes.data, check.ctypes.data)
+    assert np.isnan(check).tolist() == [True] + [False] * (length - 1)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -125,3 +130,27 @@ def test_transforms_of_kernels_whose_taps_lie_together(minimal, dtype, backwards
     taps = source[:, 2:][:, :: -1 if backwards else 1].reshape(length, side, side).astype(float)
     right = np.einsum("pi,lij,qj->pql", matrix, taps, matrix)
     np.testing.assert_allclose(target.reshape(right.shape), right, rtol=0, atol=20 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("minimal", ALGORITHMS[:3], ids=str)
+def test_transforms_to_kernels_whose_taps_lie_together(minimal, dtype, rng):
+    itemsize = np.dtype(dtype).itemsize
+    code, length = kernel_gradient_transform(minimal, itemsize), lanes(itemsize)
+
+    @kernel
+    def call(source, distance, table, skip, check):
+        code(source, distance, table, skip, check)
+
+    matrix = matrices(minimal)["kernel_gradient"].astype(float)
+    taps, points = matrix.shape
+    source = rng.standard_normal((points * points, length)).astype(dtype)
+    target = np.full((length, 1 + taps * taps + length), np.nan, dtype)
+    table, check = addresses(target), np.zeros(length, dtype)
+    call(source.ctypes.data, length, table.ctypes.data, 1, check.ctypes.data)
+    right = np.einsum("ip,pql,jq->lij", matrix, source.reshape(points, points, length).astype(float), matrix)
+    found = target[:, 1 : 1 + taps * taps].reshape(right.shape)
+    np.testing.assert_allclose(found, right, rtol=0, atol=400 * np.finfo(dtype).eps)
+    assert np.isnan(target[:, 0]).all()
+    assert np.isnan(target[:, 1 + taps * taps :]).all()
+    assert not check.any()

@@ -171,6 +171,21 @@ def test_kernels_in_any_memory(form, rng, pulled):
     np.testing.assert_array_equal(nn.conv2d_input(x.shape, w, gy, method="winograd").data, plain[1])
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 9, 7, 3), (1, 100, 14, 330, 3), (2, 20, 13, 33, 5)], ids=str)
+def test_weight_gradients_in_either_memory_order(shape, rng):
+    from autograd_conv.kernels import winograd
+    from autograd_conv.kernels.geometry import Window
+
+    batch, channels, size, outputs, taps = shape
+    window = Window.of("conv2d", (size, size), taps, padding=1)
+    x, gy = rng.standard_normal((batch, 1, size, size, channels)), rng.standard_normal((batch, *window.out, outputs))
+    plain = winograd.correlate_weight_gradient(x, gy, window)
+    other = winograd.correlate_weight_gradient(x, gy, window, outputs_first=True)
+    assert plain.flags.c_contiguous
+    assert other.transpose(4, 3, 0, 1, 2).flags.c_contiguous
+    np.testing.assert_array_equal(plain, other)
+
+
 def window(size=16, taps=3, **settings):
     from autograd_conv.kernels.geometry import Window
 
