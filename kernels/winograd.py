@@ -61,13 +61,14 @@ BLOCK_BYTES = 640 * 1024
 
 # At least so many tiles to a block, if there are: transforming a slice of the kernel takes as long as multiplying it
 # with four tiles, and is done again for each block.
-LEAST_BLOCK_TILES = 64
+LEAST_BLOCK_TILES = 96
 
 # A slice of the transformed kernel: some channels, one panel of columns.
-SLICE_BYTES = 512 * 1024
+SLICE_BYTES = 640 * 1024
 
-# Weight gradient: transformed patches of a chunk of tiles, which stay in a third-level cache while all elements of
-# the gradient's transform are summed over the chunk; and at most so many tiles: rounding errors grow with their number.
+# Weight gradient: transformed patches of a chunk of tiles at most, which stay in a third-level cache while all elements
+# of the gradient's transform are summed over the chunk. No more than four times as large as these sums, which are read
+# and written once for each chunk. And at most so many tiles: rounding errors grow with their number.
 CHUNK_BYTES = 4 * 1024 * 1024
 MOST_CHUNK_TILES = 1024
 
@@ -167,7 +168,7 @@ def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
         dump = np.empty(columns + outputs, x.dtype)
         none = np.zeros(columns, x.dtype)
         check = np.empty(length, x.dtype)
-        now = -1
+        now, held_panel, held_skip = -1, -1, -1
         count = 0
         for item in range(start, stop):
             group = item % groups
@@ -198,7 +199,9 @@ def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
                 left = panel * columns
                 for skip in range(0, channels, slice_run):
                     run = min(slice_run, channels - skip)
-                    for o in range(0, columns, length):
+                    known = panel == held_panel and skip == held_skip
+                    held_panel, held_skip = panel, skip
+                    for o in range(0, 0 if known else columns, length):
                         target = point_base + o * itemsize
                         if together:
                             for k in range(length):  # columns that there are not repeat the last
@@ -428,18 +431,23 @@ def _run_weight_gradient(
     channels, outputs, itemsize = x.shape[3], gy.shape[3], x.itemsize
     down, across = _counts(minimal, gy)
     tiles, points, length = gy.shape[0] * down * across, minimal.inputs**2, lanes(itemsize)
-    shape = tile_shape(itemsize, outputs)
     block = min(BLOCK_CHANNELS, _up(channels, length))
+    shape = tile_shape(itemsize, outputs)
+    shape = shape._replace(rows=_up(-(-block // -(-block // shape.rows)), 2))
     blocks, panels = -(-channels // block), -(-outputs // shape.columns)
+    pairs = blocks * panels
     height = _up(block, shape.rows)
     row = _up(height, length)
-    chunk = CHUNK_BYTES // (points * (blocks * row + panels * shape.columns) * itemsize)
+    sum_bytes = pairs * points * height * shape.columns * itemsize
+    chunk = min(CHUNK_BYTES, max(BLOCK_BYTES, 4 * sum_bytes)) // (
+        points * (blocks * row + panels * shape.columns) * itemsize
+    )
     chunk = max(1, min(MOST_CHUNK_TILES, tiles, chunk))
     chunks = -(-tiles // chunk)
     chunk = -(-tiles // chunks)
     outers, finish, at_once = _make_outers(minimal, shape)
     read, read_gradient = (_make_tiles(minimal, role, itemsize) for role in ("input", "output_gradient"))
-    zeros, pairs = np.zeros(max(channels, outputs), x.dtype), blocks * panels
+    zeros = np.zeros(max(channels, outputs), x.dtype)
     one = chunks == 1 and pairs >= 4 * get_num_threads()
     nanoseconds = 2 * points * channels * outputs / FLOP_PER_NANOSECOND  # for each tile
 
@@ -541,7 +549,7 @@ def correlate_weight_gradient(
         source, gradient = (channels_last(operand, inner) for operand in operands)
         source, gradient = (array.reshape(-1, *array.shape[2:]) for array in (source, gradient))
         sizes = gy.shape[4], x.shape[4], math.prod(window.kernel)
-        gw = np.empty(sizes if outputs_first else sizes[::-1], inner)
+        gw = empty_apart(sizes if outputs_first else sizes[::-1], inner, source)
         if _run_weight_gradient(minimal, source, gradient, gw, window.before[1:], outputs_first):
             if outputs_first:
                 gw = gw.transpose(2, 1, 0)
