@@ -13,6 +13,9 @@ transposes:
 
     gd = B [ (G g) * (A gy) ]          gg = G^T [ (B^T d) * (A gy) ]
 
+With stride 2, odd and even inputs are correlated with one tap and with two: two algorithms, whose numbers are put
+together here, so that nobody else has to know.
+
 Matrices are built from the points with fractions, and emitted term by term: no product with 0 or 1 is computed, and
 what the rows (or the columns) of points ``a`` and ``-a`` have in common is computed once.
 
@@ -44,12 +47,18 @@ _POINTS = (Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fractio
 
 
 class Minimal(NamedTuple):
-    """The minimal algorithm for so many outputs and taps along an axis, ``F(outputs, taps)``.
+    """A minimal algorithm along an axis.
 
     Attributes
     ----------
     outputs, taps : int
-        ``m`` and ``r``. There are points for ``m + r - 1 <= 6``.
+        ``m`` and ``r``.
+    kind : {"plain", "stride 2", "gaps", "gaps after"}
+        "plain": ``F(m, r)``, ``y[i] = sum of d[i + k] * g[k]``. There are points for ``m + r - 1 <= 6``.
+
+        The others are for three taps and steps of two, and stack two plain algorithms: of two taps and of one.
+        "stride 2": ``y[i] = sum of d[2 * i + k] * g[k]``. Its transpose, an input gradient, correlates with `g` what
+        has a zero before each number ("gaps": ``0, d[0], 0, d[1], ...``), or after ("gaps after").
 
     Examples
     --------
@@ -59,11 +68,29 @@ class Minimal(NamedTuple):
 
     outputs: int
     taps: int
+    kind: str = "plain"
+
+    @property
+    def _pairs(self) -> "Minimal":
+        """What acts on the first and the last of three taps."""
+        return Minimal(self.outputs if self.kind == "stride 2" else self.outputs // 2, 2)
+
+    @property
+    def points(self) -> int:
+        """Multiplications."""
+        if self.kind == "plain":
+            return self.outputs + self.taps - 1
+        return self._pairs.points + self._pairs.outputs
 
     @property
     def inputs(self) -> int:
-        """``m + r - 1``: numbers that the outputs depend on, and multiplications."""
-        return self.outputs + self.taps - 1
+        """Numbers that the outputs depend on."""
+        return {"plain": self.points, "stride 2": 2 * self.outputs + 1}.get(self.kind, self._pairs.points)
+
+    @property
+    def step(self) -> int:
+        """How many numbers further the inputs of the next `outputs` outputs begin."""
+        return {"plain": self.outputs, "stride 2": 2 * self.outputs}.get(self.kind, self.outputs // 2)
 
     def matrix(self, role: str) -> Matrix:
         """One of the matrices of the module's description.
@@ -77,19 +104,48 @@ class Minimal(NamedTuple):
         -------
         tuple of tuples of Fraction
         """
-        points = _POINTS[: self.inputs - 1]
+        if role in ("output", "kernel_gradient"):
+            return tuple(zip(*self.matrix({"output": "output_gradient", "kernel_gradient": "kernel"}[role])))
+        return self._plain(role) if self.kind == "plain" else self._stacked(role)
+
+    def _plain(self, role: str) -> Matrix:
+        points = _POINTS[: self.points - 1]
         if role == "input":
             others = [[b for b in points if b != a] for a in points]
             return tuple(_vanishing(zeros, self.inputs) for zeros in [*others, list(points)])
         if role == "kernel":
             rows = []
             for a in points:
-                scale = _value(_vanishing([b for b in points if b != a], self.inputs), a)
+                scale = _value(_vanishing([b for b in points if b != a], self.points), a)
                 rows.append(tuple(a**k / scale for k in range(self.taps)))
-            return (*rows, _last(self.taps))
-        if role == "output_gradient":
-            return (*(tuple(a**k for k in range(self.outputs)) for a in points), _last(self.outputs))
-        return tuple(zip(*self.matrix({"output": "output_gradient", "kernel_gradient": "kernel"}[role])))
+            return (*rows, _unit(self.taps - 1, self.taps))
+        return (*(tuple(a**k for k in range(self.outputs)) for a in points), _unit(self.outputs - 1, self.outputs))
+
+    def _stacked(self, role: str) -> Matrix:
+        pairs, count = self._pairs.matrix(role), self._pairs.outputs
+        if role == "kernel":
+            return (*(_spread(row, 3, 0, 2) for row in pairs), *[_unit(1, 3)] * count)
+        if role == "input":
+            if self.kind == "stride 2":
+                rows = [_spread(row, self.inputs, 0, 2) for row in pairs]
+                return (*rows, *(_unit(2 * k + 1, self.inputs) for k in range(count)))
+            return (*pairs, *(_unit(k + (self.kind == "gaps after"), self.inputs) for k in range(count)))
+        if self.kind == "stride 2":
+            return (*pairs, *(_unit(k, count) for k in range(count)))
+        first = 0 if self.kind == "gaps after" else 1  # which of two outputs two of the three taps meet
+        rows = [_spread(row, self.outputs, first, 2) for row in pairs]
+        return (*rows, *(_unit(2 * k + 1 - first, self.outputs) for k in range(count)))
+
+
+def _unit(place: int, length: int) -> tuple[Fraction, ...]:
+    return tuple(Fraction(k == place) for k in range(length))
+
+
+def _spread(row: tuple[Fraction, ...], length: int, first: int, step: int) -> tuple[Fraction, ...]:
+    """`row` with its numbers at every `step`-th place from `first` on, and zeros."""
+    result = [Fraction(0)] * length
+    result[first : first + step * len(row) : step] = row
+    return tuple(result)
 
 
 def _vanishing(zeros: list[Fraction], length: int) -> tuple[Fraction, ...]:
@@ -103,10 +159,6 @@ def _vanishing(zeros: list[Fraction], length: int) -> tuple[Fraction, ...]:
 
 def _value(coefficients: tuple[Fraction, ...], at: Fraction) -> Fraction:
     return sum((c * at**k for k, c in enumerate(coefficients)), Fraction(0))
-
-
-def _last(length: int) -> tuple[Fraction, ...]:
-    return (Fraction(0),) * (length - 1) + (Fraction(1),)
 
 
 # ---------------------------------------------------------------- products with these matrices

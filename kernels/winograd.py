@@ -1,5 +1,7 @@
 """Winograd's way of correlating: 3x3 kernels with a quarter of the multiplications, 5x5 kernels with a third.
 
+With stride 2, it takes 25 multiplications for 2x2 outputs of 3x3 taps, instead of 36.
+
 `transforms` says what minimal filtering is. In two dimensions 36 products of transformed numbers give a tile of 4x4
 outputs of 3x3 taps, where the definition takes 144, or 2x2 outputs of 5x5 taps, where it takes 100::
 
@@ -53,8 +55,11 @@ from .workspace import scratch
 
 Array = NDArray[Any]
 
-# By the number of taps along each side. More outputs to a tile save more multiplications, and round more.
-MINIMAL = {3: Minimal(4, 3), 5: Minimal(2, 5)}
+# By the number of taps along each side, and the stride. More outputs to a tile save more, and round more.
+MINIMAL = {(3, 1): Minimal(4, 3), (5, 1): Minimal(2, 5), (3, 2): Minimal(2, 3, "stride 2")}
+
+# The input gradient with stride 2: where the output's gradient is spread, a patch begins with a zero, or with a number.
+GAPS, GAPS_AFTER = Minimal(4, 3, "gaps"), Minimal(4, 3, "gaps after")
 
 # Transformed patches of a block of tiles: with a slice of the kernel, about a second-level cache of 1 MiB.
 BLOCK_BYTES = 640 * 1024
@@ -65,6 +70,9 @@ LEAST_BLOCK_TILES = 96
 
 # A slice of the transformed kernel: some channels, one panel of columns.
 SLICE_BYTES = 640 * 1024
+
+# At least so many channels: sums are loaded and stored once for each slice.
+LEAST_SLICE_CHANNELS = 48
 
 # Weight gradient: transformed patches of a chunk of tiles at most, which stay in a third-level cache while all elements
 # of the gradient's transform are summed over the chunk. No more than four times as large as these sums, which are read
@@ -84,8 +92,8 @@ BLOCK_CHANNELS = 96
 def _make_tiles(minimal: Minimal, role: str, itemsize: int) -> Any:
     into = transform(minimal, role, itemsize)
     side = minimal.inputs if role == "input" else minimal.outputs
-    step, length = minimal.outputs, lanes(itemsize)
-    points = minimal.inputs**2
+    step, length = minimal.step if role == "input" else minimal.outputs, lanes(itemsize)
+    points = minimal.points**2
 
     @kernel
     def transform_tiles(
@@ -134,7 +142,7 @@ def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
     transform_tiles = _make_tiles(minimal, "input", shape.itemsize)
     rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
     length, step = lanes(itemsize), minimal.outputs
-    taps, count_points = minimal.taps**2, minimal.inputs**2
+    taps, count_points = minimal.taps**2, minimal.points**2
 
     @kernel
     def correlations(
@@ -247,7 +255,7 @@ def _make_outers(minimal: Minimal, shape: Shape) -> Any:
     taps_together = kernel_gradient_transform(minimal, shape.itemsize)
     rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
     length = lanes(itemsize)
-    taps, count_points = minimal.taps**2, minimal.inputs**2
+    taps, count_points = minimal.taps**2, minimal.points**2
 
     @kernel
     def outers(
@@ -388,7 +396,7 @@ def _run(minimal: Minimal, x: Array, w: Array, bias: Array | None, y: Array, bef
     """Correlate `x` (N, H, W, C) with `w` (taps, C, O) into `y`; return False if something is infinite or NaN."""
     outputs, channels, itemsize = y.shape[3], x.shape[3], x.itemsize
     down, across = _counts(minimal, y)
-    tiles, points = y.shape[0] * down * across, minimal.inputs**2
+    tiles, points = y.shape[0] * down * across, minimal.points**2
     padded = _up(channels, lanes(itemsize))
     # Results do not depend on how tiles are put into blocks and panels into groups: each is computed by itself.
     block = max(LEAST_BLOCK_TILES, BLOCK_BYTES // (points * padded * itemsize))
@@ -401,7 +409,7 @@ def _run(minimal: Minimal, x: Array, w: Array, bias: Array | None, y: Array, bef
     if bias is not None:
         starts.reshape(-1)[:outputs] = bias
     groups = min(len(starts), -(-wanted // blocks))
-    run = min(channels, max(lanes(itemsize), SLICE_BYTES // (points * shape.columns * itemsize)))
+    run = min(channels, max(LEAST_SLICE_CHANNELS, SLICE_BYTES // (points * shape.columns * itemsize)))
     run = -(-channels // -(-channels // run))
     found = np.empty(blocks * groups, x.dtype)
     sizes = [_plane(n, itemsize) for n in (block * padded, run * shape.columns, block * shape.columns)]
@@ -430,7 +438,7 @@ def _run_weight_gradient(
     """
     channels, outputs, itemsize = x.shape[3], gy.shape[3], x.itemsize
     down, across = _counts(minimal, gy)
-    tiles, points, length = gy.shape[0] * down * across, minimal.inputs**2, lanes(itemsize)
+    tiles, points, length = gy.shape[0] * down * across, minimal.points**2, lanes(itemsize)
     block = min(BLOCK_CHANNELS, _up(channels, length))
     shape = tile_shape(itemsize, outputs)
     shape = shape._replace(rows=_up(-(-block // -(-block // shape.rows)), 2))
@@ -494,15 +502,24 @@ def _minimal(window: Window, groups: int, dtype: np.dtype[Any], *sizes: int) -> 
     side = window.kernel[2]
     if (
         window.kernel == (1, side, side)
-        and window.stride == window.dilation == (1, 1, 1)
+        and window.stride == (1, window.stride[1], window.stride[1])
+        and window.dilation == (1, 1, 1)
         and window.before[0] == window.after[0] == 0
         and groups == 1
         and dtype.kind == "f"
         and all(sizes)
         and not config.DISABLE_JIT
     ):
-        return MINIMAL.get(side)
+        return MINIMAL.get((side, window.stride[1]))
     return None
+
+
+def _clear_unread(gx: Array, window: Window) -> None:
+    """Put zeros where no window reads."""
+    for axis in (1, 2):
+        read = (window.out[axis] - 1) * window.stride[axis] + window.kernel[axis] - window.before[axis]
+        if read < window.size[axis]:
+            gx[(slice(None),) * axis + (slice(max(0, read), None),)] = 0
 
 
 # ---------------------------------------------------------------- the formulation
@@ -533,7 +550,12 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
         source, target = source.reshape(-1, *source.shape[2:]), gx.reshape(-1, *gx.shape[2:])
         turned = operands[1][0, ::-1, ::-1].swapaxes(2, 3).reshape(-1, w.shape[4], w.shape[3])
         before = tuple(minimal.taps - 1 - padding for padding in window.before[1:])
-        if _run(minimal, source, turned, None, target, before):
+        if window.stride[1] == 2:  # gy[i] lies at 2 * i
+            minimal = GAPS if before[0] % 2 else GAPS_AFTER
+            before = tuple(distance // 2 for distance in before)
+        alike = window.stride[1] == 1 or (window.before[1] - window.before[2]) % 2 == 0
+        if alike and _run(minimal, source, turned, None, target, before):
+            _clear_unread(target, window)
             return gx.astype(dtype, copy=False)
     return correlation.correlate_input_gradient(gy, w, window, groups)
 

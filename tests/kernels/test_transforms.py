@@ -10,7 +10,16 @@ from autograd_conv.kernels.emitter import lanes
 from autograd_conv.kernels.jit import kernel
 from autograd_conv.kernels.transforms import Minimal, kernel_gradient_transform, kernel_transform, transform
 
-ALGORITHMS = [Minimal(4, 3), Minimal(2, 5), Minimal(2, 3), Minimal(3, 2), Minimal(1, 1)]
+ALGORITHMS = [
+    Minimal(4, 3),
+    Minimal(2, 5),
+    Minimal(2, 3, "stride 2"),
+    Minimal(4, 3, "gaps"),
+    Minimal(4, 3, "gaps after"),
+    Minimal(4, 3, "stride 2"),
+    Minimal(3, 2),
+    Minimal(1, 1),
+]
 
 
 def matrices(minimal):
@@ -21,28 +30,35 @@ def matrices(minimal):
 
 
 def tensor_of_coefficients(minimal):
-    """T[i, k, j]: what ``y[i]`` gets of ``g[k] * d[j]``: 1 where ``j = i + k``, by definition."""
+    """T[i, k, j]: what ``y[i]`` gets of ``g[k] * d[j]``: 1 where ``d[j]`` is the number at ``i + k``, by definition."""
+    step = 2 if minimal.kind == "stride 2" else 1
+    read = range(minimal.inputs)  # where the numbers are that are read
+    if minimal.kind.startswith("gaps"):
+        read = range(0 if minimal.kind == "gaps after" else 1, 2 * minimal.inputs + 1, 2)
     shape = (minimal.outputs, minimal.taps, minimal.inputs)
     expected = np.full(shape, Fraction(0), dtype=object)
     for i in range(minimal.outputs):
         for k in range(minimal.taps):
-            expected[i, k, i + k] = Fraction(1)
+            if i * step + k in read:
+                expected[i, k, read.index(i * step + k)] = Fraction(1)
     return expected
 
 
 @pytest.mark.parametrize("minimal", ALGORITHMS, ids=str)
 def test_the_matrices_compute_the_definition_exactly(minimal):
     m = matrices(minimal)
-    assert m["input"].shape == (minimal.inputs, minimal.inputs)  # as many multiplications as inputs
+    assert m["input"].shape == (minimal.points, minimal.inputs)
     expected = tensor_of_coefficients(minimal)
     found = np.einsum("ip,pk,pj->ikj", m["output"], m["kernel"], m["input"])
     assert (found == expected).all()
+    if minimal.kind == "plain":
+        assert minimal.points == minimal.inputs
     gradient = np.einsum("kp,pi,pj->ikj", m["kernel_gradient"], m["output_gradient"], m["input"])
     assert (gradient == expected).all()
 
 
 def test_matrices_for_input_and_output_are_exact_in_float32():
-    for minimal in (Minimal(4, 3), Minimal(2, 5)):
+    for minimal in ALGORITHMS:
         for role in ("input", "output", "output_gradient"):
             assert all(Fraction(float(np.float32(float(a)))) == a for row in minimal.matrix(role) for a in row)
 
@@ -52,7 +68,7 @@ def addresses(arrays):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("minimal", ALGORITHMS[:3], ids=str)
+@pytest.mark.parametrize("minimal", ALGORITHMS[:5], ids=str)
 @pytest.mark.parametrize("role", ["input", "kernel", "output_gradient"])
 def test_transforms_that_gather(minimal, role, dtype, rng):
     itemsize = np.dtype(dtype).itemsize
@@ -78,7 +94,7 @@ def test_transforms_that_gather(minimal, role, dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("minimal", ALGORITHMS[:3], ids=str)
+@pytest.mark.parametrize("minimal", ALGORITHMS[:5], ids=str)
 @pytest.mark.parametrize("role", ["output", "kernel_gradient"])
 def test_transforms_that_scatter(minimal, role, dtype, rng):
     itemsize = np.dtype(dtype).itemsize
@@ -111,7 +127,7 @@ def test_transforms_that_scatter(minimal, role, dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("minimal", ALGORITHMS[:3], ids=str)
+@pytest.mark.parametrize("minimal", ALGORITHMS[:5], ids=str)
 @pytest.mark.parametrize("backwards", [0, 1])
 def test_transforms_of_kernels_whose_taps_lie_together(minimal, dtype, backwards, rng):
     itemsize = np.dtype(dtype).itemsize
@@ -133,7 +149,7 @@ def test_transforms_of_kernels_whose_taps_lie_together(minimal, dtype, backwards
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("minimal", ALGORITHMS[:3], ids=str)
+@pytest.mark.parametrize("minimal", ALGORITHMS[:5], ids=str)
 def test_transforms_to_kernels_whose_taps_lie_together(minimal, dtype, rng):
     itemsize = np.dtype(dtype).itemsize
     code, length = kernel_gradient_transform(minimal, itemsize), lanes(itemsize)

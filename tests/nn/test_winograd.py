@@ -16,14 +16,14 @@ from autograd_conv.nn.methods import choose_method
 def direct_and_winograd(rng):
     """Outputs and gradients of one convolution, in float64 directly, and in a dtype by `method`."""
 
-    def run(batch, channels, height, width, outputs, padding, taps, dtype, method):
+    def run(batch, channels, height, width, outputs, padding, taps, stride, dtype, method):
         x = rng.standard_normal((batch, channels, height, width))
         w = rng.standard_normal((outputs, channels, taps, taps))
         b = rng.standard_normal(outputs)
         results = []
         for kind, way in ((np.float64, "direct"), (dtype, method)):
             tensors = [ac.tensor(a, dtype=kind, requires_grad=True) for a in (x, w, b)]
-            y = nn.conv2d(*tensors, padding=padding, method=way)
+            y = nn.conv2d(*tensors, stride, padding, method=way)
             gy = np.random.default_rng(5).standard_normal(y.shape)
             y.backward(gy.astype(kind))
             results.append([y.data, *(t.grad for t in tensors)])
@@ -33,21 +33,26 @@ def direct_and_winograd(rng):
 
 
 SHAPES = [
-    (1, 1, 3, 3, 1, 0, 3),
-    (2, 3, 5, 4, 2, 1, 3),
-    (2, 16, 8, 8, 16, 1, 3),
-    (1, 35, 9, 10, 50, 0, 3),
-    (1, 33, 7, 13, 130, 2, 3),
-    (2, 64, 14, 14, 64, 1, 3),
-    (1, 256, 14, 14, 64, 1, 3),
-    (1, 100, 14, 9, 512, 1, 3),
-    (8, 16, 64, 64, 16, 1, 3),  # long sums in the weight gradient
-    (1, 512, 7, 7, 256, 1, 3),  # ... and in the others
-    (1, 4, 6, 6, 4, ((3, 0), (5, 1)), 3),
-    (1, 2, 5, 5, 3, 1, 5),
-    (2, 35, 9, 10, 50, 0, 5),
-    (8, 16, 32, 33, 20, 2, 5),
-    (1, 256, 7, 7, 128, 2, 5),
+    (1, 1, 3, 3, 1, 0, 3, 1),
+    (2, 3, 5, 4, 2, 1, 3, 1),
+    (2, 16, 8, 8, 16, 1, 3, 1),
+    (1, 35, 9, 10, 50, 0, 3, 1),
+    (1, 33, 7, 13, 130, 2, 3, 1),
+    (2, 64, 14, 14, 64, 1, 3, 1),
+    (1, 256, 14, 14, 64, 1, 3, 1),
+    (1, 100, 14, 9, 512, 1, 3, 1),
+    (8, 16, 64, 64, 16, 1, 3, 1),  # long sums in the weight gradient
+    (1, 512, 7, 7, 256, 1, 3, 1),  # ... and in the others
+    (1, 4, 6, 6, 4, ((3, 0), (5, 1)), 3, 1),
+    (1, 2, 5, 5, 3, 1, 5, 1),
+    (2, 35, 9, 10, 50, 0, 5, 1),
+    (8, 16, 32, 33, 20, 2, 5, 1),
+    (1, 256, 7, 7, 128, 2, 5, 1),
+    (2, 3, 6, 7, 5, 1, 3, 2),
+    (1, 35, 19, 10, 50, 0, 3, 2),
+    (4, 64, 28, 29, 70, ((1, 2), (3, 0)), 3, 2),
+    (1, 256, 14, 14, 512, 1, 3, 2),
+    (1, 3, 8, 8, 4, ((1, 0), (2, 1)), 3, 2),  # rows and columns begin in different phases
 ]
 
 
@@ -64,23 +69,24 @@ def test_errors_stay_within_the_stated_bound(direct_and_winograd, shape, dtype, 
 
 @st.composite
 def cases(draw):
-    """x, w, padding, layout of a small convolution that minimal filtering can compute, and its generator."""
-    taps = draw(st.sampled_from([3, 5]))
+    """x, w, stride, padding, layout of a small convolution that minimal filtering can compute, and its generator."""
+    taps, stride = draw(st.sampled_from([(3, 1), (5, 1), (3, 2)]))
     padding = tuple((draw(st.integers(0, taps)), draw(st.integers(0, taps))) for _ in range(2))
     sizes = tuple(max(taps - sum(p), 1) + draw(st.integers(0, 7)) for p in padding)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     channels, outputs = draw(st.integers(1, 20)), draw(st.integers(1, 40))
     x = rng.standard_normal((draw(st.integers(1, 3)), channels, *sizes))
-    return x, rng.standard_normal((outputs, channels, taps, taps)), padding, draw(st.booleans()), rng
+    return x, rng.standard_normal((outputs, channels, taps, taps)), stride, padding, draw(st.booleans()), rng
 
 
 @given(case=cases())
 @settings(max_examples=40)
 def test_random_convolutions_against_nested_loops(oracle, pulled, case):
-    x, w, padding, last, rng = case
-    settings = {"padding": padding, "method": "winograd"}
-    gy = rng.standard_normal(oracle.conv(x, w, None, None, (1, 1), padding, (1, 1)).shape)
-    expected = oracle.conv(x, w, None, gy, (1, 1), padding, (1, 1))[:3]
+    x, w, stride, padding, last, rng = case
+    settings = {"stride": stride, "padding": padding, "method": "winograd"}
+    steps = (stride, stride)
+    gy = rng.standard_normal(oracle.conv(x, w, None, None, steps, padding, (1, 1)).shape)
+    expected = oracle.conv(x, w, None, gy, steps, padding, (1, 1))[:3]
     orders = [(0, 1, 2, 3)] * 3
     if last:
         settings["layout"], orders = "NHWC", [(0, 2, 3, 1), (0, 2, 3, 1), (2, 3, 1, 0)]
@@ -91,17 +97,17 @@ def test_random_convolutions_against_nested_loops(oracle, pulled, case):
 
 @pytest.mark.parametrize("special", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("where", ["x", "w", "gy"])
-@pytest.mark.parametrize("size", [16, 17])
-def test_what_is_not_finite_reaches_just_the_results_that_read_it(special, where, size, rng, pulled):
+@pytest.mark.parametrize(("size", "stride"), [(16, 1), (17, 1), (16, 2), (19, 2)])
+def test_what_is_not_finite_reaches_just_the_results_that_read_it(special, where, size, stride, rng, pulled):
     arrays = {
         "x": rng.standard_normal((1, 32, size, size)).astype(np.float32),
         "w": rng.standard_normal((32, 32, 3, 3)).astype(np.float32),
-        "gy": rng.standard_normal((1, 32, size, size)).astype(np.float32),
+        "gy": rng.standard_normal((1, 32, *[-(-size // stride)] * 2)).astype(np.float32),
     }
     arrays[where][0, 0, 2, 2] = special
     x, w, gy = arrays.values()
     found = [
-        pulled(lambda x, w, method=method: nn.conv2d(x, w, padding=1, method=method), gy, x, w)
+        pulled(lambda x, w, method=method: nn.conv2d(x, w, None, stride, 1, method=method), gy, x, w)
         for method in ("winograd", "direct")
     ]
     for fast, right in zip(*found):
@@ -124,7 +130,16 @@ def test_an_infinity_in_any_corner_is_seen(corner, rng, pulled):
 
 def test_every_order_of_derivative(rng):
     x, w = rng.standard_normal((1, 2, 5, 6)), rng.standard_normal((3, 2, 3, 3))
-    ac.testing.check_vjp(nn.conv2d, x, w, padding=1, method="winograd", order=3, max_elements=12)
+    for stride in (1, 2):
+        ac.testing.check_vjp(nn.conv2d, x, w, None, stride, 1, method="winograd", order=3, max_elements=12)
+
+
+def test_what_no_window_reads_gets_exactly_zero(rng):
+    w, gy = rng.standard_normal((5, 3, 3, 3)), rng.standard_normal((2, 5, 4, 5))
+    gx = nn.conv2d_input((2, 3, 10, 12), w, gy, stride=2, method="winograd").data
+    assert not gx[:, :, 9:].any()
+    assert not gx[:, :, :, 11:].any()
+    assert gx[:, :, :9, :11].all()
 
 
 # Large enough to be split (small work stays on the calling thread, and would show nothing); weight gradients in
@@ -200,7 +215,10 @@ def test_auto_takes_it_where_it_wins_and_never_when_exact_is_asked_for():
     assert choice(window(padding=2, taps=5)) == "winograd"
     assert choice(window(padding=1), channels=16) == "winograd"
     assert choice(window(size=7, padding=1), channels=512) == "winograd"
-    assert choice(window(stride=2)) == "direct"
+    assert choice(window(padding=1, stride=2)) == "winograd"
+    assert choice(window(padding=1, stride=2), channels=63) == "direct"
+    assert choice(window(padding=1, stride=3)) == "direct"
+    assert choice(window(padding=2, stride=2, taps=5)) == "direct"
     assert choice(window(dilation=2)) == "direct"
     assert choice(window(taps=7)) == "direct"
     assert choice(window(), channels=3) == "direct"
