@@ -429,7 +429,7 @@ class Tensor:
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         function = lookup(ufunc if method == "__call__" else (ufunc, method))
-        if kwargs.keys() != {"out"}:
+        if "out" not in kwargs or len(kwargs) > 1:
             return function(*inputs, **kwargs)
         # Functions that a user registered need not know of out=.
         results = function(*inputs)
