@@ -86,9 +86,9 @@ def without_history(function: Callable[..., Any], summary: str, finish: Callable
     return call
 
 
-def constant(function: Callable[..., Any], summary: str) -> Callable[..., Any]:
+def constant(function: Callable[..., Any], summary: str, finish: Callable[[Any], Any] = dress) -> Callable[..., Any]:
     """Make and register the function that stands for one of NumPy whose results have no derivative."""
-    ours: Callable[..., Any] = without_history(function, summary)
+    ours: Callable[..., Any] = without_history(function, summary, finish)
     register_numpy(function, ours)
     CONSTANT.add(function)
     return ours
