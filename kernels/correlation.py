@@ -26,7 +26,7 @@ import numpy as np
 from numba.core import config
 from numpy.typing import NDArray
 
-from . import loops, outer, products
+from . import loops, outer, planes, products
 from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
@@ -70,6 +70,27 @@ def _has_tiles(dtype: np.dtype[Any], inputs: int, outputs: int) -> bool:
     Integers are exact in any loop, and rare.
     """
     return dtype.kind == "f" and inputs > 0 and outputs > 0 and not config.DISABLE_JIT
+
+
+def _channels_first(dtype: np.dtype[Any], *arrays: Array) -> bool:
+    """Whether arrays (N, 1, H, W, C) are of `dtype`, and views of C-contiguous arrays (N, C, H, W) with several C."""
+    return all(
+        array.dtype == dtype and array.shape[4] > 1 and array.shape[2] * array.shape[3] > 1
+        and array.flags.aligned and np.moveaxis(array, 4, 1).flags.c_contiguous
+        for array in arrays
+    )  # fmt: skip
+
+
+def _as_planes(array: Array) -> Array:
+    """The array (N, C, H, W) that ``array``, shape (N, 1, H, W, C), is a view of, to be read only."""
+    first = np.moveaxis(array, 4, 1)
+    return contiguous(first.reshape(*first.shape[:2], *first.shape[3:]), array.dtype)
+
+
+def _new_planes(batch: int, channels: int, spatial: tuple[int, ...], source: Array) -> tuple[Array, Array]:
+    """An uninitialised array (N, C, H, W), to be computed from `source`, and its view (N, 1, H, W, C)."""
+    array = empty_apart((batch, channels, *spatial[1:]), source.dtype, source)
+    return array, np.moveaxis(array[:, :, None], 1, 4)
 
 
 # ---------------------------------------------------------------- correlation
@@ -117,11 +138,17 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
         _check_shape(function, "bias", bias, (outputs,), "(O,)")
         dtype = np.result_type(dtype, bias)
     inner = compute_dtype(dtype, function)
+    tiles = _has_tiles(inner, w.shape[3], outputs // groups)
+    if tiles and groups > 1 and planes.serves(window, w.shape[3], outputs // groups) and _channels_first(inner, x):
+        source = _as_planes(x)
+        result, y = _new_planes(x.shape[0], outputs, window.out, source)
+        offsets = None if bias is None else contiguous(bias, inner)
+        if planes.correlate(source, w.astype(inner, copy=False), offsets, result, window, groups):
+            return y.astype(dtype, copy=False)
     source = channels_last(x, inner)
     y = empty_apart((x.shape[0], *window.out, outputs), inner, source)
     if y.size:
         arrays = source, w.astype(inner, copy=False), None if bias is None else contiguous(bias, inner)
-        tiles = _has_tiles(inner, w.shape[3], outputs // groups)
         if not (tiles and products.correlate(*arrays, y, window, groups)):
             loops.correlate(*arrays, y, window, groups)
     return y.astype(dtype, copy=False)
@@ -170,11 +197,19 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     dtype = np.result_type(gy, w)
     inner = compute_dtype(dtype, function)
     channels = per_group * groups
+    tiles = _has_tiles(inner, per_group, outputs // groups)
+    if (
+        tiles and groups > 1 and window.stride == (1, 1, 1) and planes.serves(window, per_group, outputs // groups)
+        and _channels_first(inner, gy)
+    ):  # fmt: skip
+        source = _as_planes(gy)
+        result, gx = _new_planes(gy.shape[0], channels, window.size, source)
+        if planes.correlate_input_gradient(source, w.astype(inner, copy=False), result, window, groups):
+            return gx.astype(dtype, copy=False)
     source = channels_last(gy, inner)
     gx = empty_apart((gy.shape[0], *window.size, channels), inner, source)
     if gx.size:
         arrays = source, w.astype(inner, copy=False)
-        tiles = _has_tiles(inner, per_group, outputs // groups)
         if not (tiles and products.correlate_input_gradient(*arrays, gx, window, groups)):
             loops.correlate_input_gradient(*arrays, gx, window, groups)
     return gx.astype(dtype, copy=False)
@@ -225,8 +260,14 @@ def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int =
     per_group = channels // groups
     gw = np.zeros((*window.kernel, per_group, outputs), inner)
     if gw.size and x.size and gy.size:
-        arrays = channels_last(x, inner), channels_last(gy, inner)
         tiles = _has_tiles(inner, per_group, outputs // groups)
+        if (
+            tiles and groups > 1 and planes.serves(window, per_group, outputs // groups)
+            and _channels_first(inner, x, gy)
+            and planes.correlate_weight_gradient(_as_planes(x), _as_planes(gy), gw, window, groups)
+        ):  # fmt: skip
+            return gw.astype(dtype, copy=False)
+        arrays = channels_last(x, inner), channels_last(gy, inner)
         if not (tiles and outer.correlate_weight_gradient(*arrays, gw, window, groups)):
             loops.correlate_weight_gradient(*arrays, gw, window, groups)
     return gw.astype(dtype, copy=False)
