@@ -21,7 +21,7 @@ from .emitter import lanes
 from .geometry import Window
 from .jit import kernel
 from .products import FLOP_PER_NANOSECOND
-from .stencil import plane_outer_tile, plane_tile
+from .stencil import plane_outer_tile, plane_tile, unzip_tile
 from .threads import parallel_for
 
 Array = NDArray[Any]
@@ -36,6 +36,9 @@ MOST_CHANNELS = 8
 TILE_ROWS, TILE_OUTPUTS = 4, 4
 OUTER_ROWS, OUTER_SUMS = 7, 16
 
+# Numbers after the last row of a plane in scratch memory: what vectors reach beyond it, of any machine.
+SPARE = 64
+
 
 def serves(window: Window, inputs: int, outputs: int) -> bool:
     """Whether the functions here serve groups of so many input and output channels."""
@@ -47,31 +50,40 @@ def serves(window: Window, inputs: int, outputs: int) -> bool:
     )
 
 
-@kernel
-def _copy_plane(source: Array, target: Array, before_h: int, before_w: int, step: int) -> None:
-    """Write ``target[f, h + before_h, i] = source[h, i*step + f - before_w]``, where both sides exist."""
-    height, width = source.shape
-    rows, columns = target.shape[1], target.shape[2]
-    for f in range(target.shape[0]):
-        low = max(0, (before_w - f + step - 1) // step)
-        high = min(columns, (width - 1 + before_w - f) // step + 1)
-        if high <= low:
-            continue
-        for h in range(max(0, -before_h), min(height, rows - before_h)):
-            line = target[f, h + before_h, low:high]
-            if step == 1:
-                values = source[h, low - before_w : high - before_w]
-                for i in range(line.size):
-                    line[i] = values[i]
-            else:
-                values = source[h, low * step + f - before_w :]
-                for i in range(line.size):
-                    line[i] = values[i * step]
+@functools.cache
+def _make_copy(itemsize: int, step: int) -> Any:
+    tile = unzip_tile(itemsize, step)
+
+    @kernel
+    def copy_plane(source: Array, target: Array, before_h: int, before_w: int, pitch: int, targets: Array) -> None:
+        """Write ``target[f, (h + before_h) * pitch + i] = source[h, i*step + f - before_w]`` for all columns of `source`.
+
+        Columns before the first and after the last, up to `pitch`, stay or become 0. If ``before_w < 0``, which crops,
+        the step is 1. `targets` is scratch memory.
+        """
+        height, width = source.shape
+        rows = (target.shape[1] - SPARE) // pitch
+        first = max(0, -before_h)
+        last = min(height, rows - before_h)
+        left = max(0, -before_w)
+        right = min(width, pitch * step - before_w)
+        line = pitch * itemsize
+        for e in range(step):
+            f = (left + before_w + e) % step
+            targets[e] = target[f].ctypes.data + (first + before_h) * line + (left + before_w + e) // step * itemsize
+        if last > first and right > left:
+            tile(
+                source[first:, left:].ctypes.data, width * itemsize, targets.ctypes.data, line, last - first,
+                right - left,
+            )  # fmt: skip
+
+    return copy_plane
 
 
 @functools.cache
-def _make(itemsize: int, rows: int, outputs: int, lines: int, taps: int, step: int, spacing: int, single: bool) -> Any:
+def _make(itemsize: int, rows: int, outputs: int, lines: int, taps: int, step: int, spacing: int, stride_w: int, single: bool) -> Any:
     tile = plane_tile(itemsize, rows, outputs, lines, taps, step, spacing, single)
+    copy_plane = _make_copy(itemsize, stride_w)
     length = lanes(itemsize)
 
     @kernel
@@ -81,19 +93,20 @@ def _make(itemsize: int, rows: int, outputs: int, lines: int, taps: int, step: i
         """Compute groups ``start <= item < stop`` of `target` (N, G, O', OH, OW); item ``n * G + group``.
 
         Assumptions: `source` (N, G, C', H, W), `w` (G, O' / B, C', M, K, B), `bias` (G, O'); `extents` are the padding
-        before rows and columns, the stride along the width, and the shape of a plane in scratch memory.
+        before rows and columns, and height and width of a plane in scratch memory.
         """
-        before_h, before_w, stride_w, phases, height, width = extents
+        before_h, before_w, height, width = extents
         groups, inputs = source.shape[1], source.shape[2]
         group_outputs, out_h, out_w = target.shape[2], target.shape[3], target.shape[4]
-        scratch = np.zeros((inputs, phases, height, width), source.dtype)
+        scratch = np.zeros((inputs, stride_w, height * width + SPARE), source.dtype)
+        targets = np.empty(stride_w, np.int64)
         line = width * itemsize
-        plane = phases * height * line
+        plane = scratch[0].size * itemsize
         blocks = out_h // rows
         for item in range(start, stop):
             n, group = item // groups, item % groups
             for c in range(inputs):
-                _copy_plane(source[n, group, c], scratch[c], before_h, before_w, stride_w)
+                copy_plane(source[n, group, c], scratch[c], before_h, before_w, width, targets)
             for o in range(0, group_outputs, outputs):
                 matrix = w[group, o // outputs].ctypes.data
                 begin = bias[group, o:].ctypes.data
@@ -120,16 +133,14 @@ def _divisor(number: int, most: int) -> int:
     return max(k for k in range(1, most + 1) if number % k == 0)
 
 
-def _scratch_plane(window: Window, itemsize: int, rows: int) -> tuple[tuple[int, int, int], NDArray[np.int64]]:
-    """Shape (phases, height, width) of a plane in scratch memory, and where in bytes the taps of a row read in it."""
+def _scratch_plane(window: Window, itemsize: int) -> tuple[tuple[int, int], NDArray[np.int64]]:
+    """Height and width of a plane in scratch memory, and where in bytes the taps of a row read in it."""
     stride, dilation = window.stride, window.dilation
     reach = (window.kernel[2] - 1) * dilation[2]
-    phases = min(stride[2], reach + 1)
-    height = (rows - 1) * stride[1] + (window.kernel[1] - 1) * dilation[1] + 1
-    length = lanes(itemsize)
-    width = -(-window.out[2] // length) * length + reach // stride[2]
+    height = (window.out[1] - 1) * stride[1] + (window.kernel[1] - 1) * dilation[1] + 1
+    width = window.out[2] + reach // stride[2] + 1
     taps = np.arange(window.kernel[2], dtype=np.int64) * dilation[2]
-    return (phases, height, width), (taps % stride[2] * height * width + taps // stride[2]) * itemsize
+    return (height, width), (taps % stride[2] * (height * width + SPARE) + taps // stride[2]) * itemsize
 
 
 def _correlate(x: Array, w: Array, bias: Array, y: Array, window: Window) -> None:
@@ -139,11 +150,13 @@ def _correlate(x: Array, w: Array, bias: Array, y: Array, window: Window) -> Non
     rows = min(TILE_ROWS, window.out[1])
     # (KH, KW, C', G, O' / B, B) -> (G, O' / B, C', KH, KW, B)
     matrices = w.reshape(lines, taps, inputs, groups, outputs // planes, planes).transpose(3, 4, 2, 0, 1, 5)
-    shape, offsets = _scratch_plane(window, x.itemsize, window.out[1])
-    made = _make(x.itemsize, rows, planes, lines, taps, window.stride[1], window.dilation[1], inputs == 1)
+    shape, offsets = _scratch_plane(window, x.itemsize)
+    made = _make(
+        x.itemsize, rows, planes, lines, taps, window.stride[1], window.dilation[1], window.stride[2], inputs == 1
+    )
     parallel_for(
         made, x.shape[0] * groups, x, np.array(matrices, order="C"), bias, y,
-        (window.before[1], window.before[2], window.stride[2], *shape), offsets,
+        (window.before[1], window.before[2], *shape), offsets,
         nanoseconds=2 * y.size * inputs * lines * taps / FLOP_PER_NANOSECOND,
     )  # fmt: skip
 
@@ -211,9 +224,10 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
 
 
 @functools.cache
-def _make_outer(itemsize: int, rows: int, outputs: int, lines: int, taps: int, step: int, spacing: int) -> Any:
+def _make_outer(itemsize: int, rows: int, outputs: int, lines: int, taps: int, step: int, spacing: int, stride_w: int) -> Any:
     tile = plane_outer_tile(itemsize, rows, outputs, lines, taps, step, spacing)
     single = plane_outer_tile(itemsize, 1, outputs, lines, taps, step, spacing)
+    copy_plane = _make_copy(itemsize, stride_w)
     length = lanes(itemsize)
 
     @kernel
@@ -225,10 +239,11 @@ def _make_outer(itemsize: int, rows: int, outputs: int, lines: int, taps: int, s
         Assumptions: `x` (N, G, C', H, W) and `gy` (N, G, O', OH, OW); `extents` as in `planes`. Of the M rows of a tile
         the first `spare` were computed before.
         """
-        before_h, before_w, stride_w, phases, height, width = extents
+        before_h, before_w, height, width = extents
         inputs = x.shape[2]
         group_outputs, out_h, out_w = gy.shape[2], gy.shape[3], gy.shape[4]
-        scratch = np.zeros((phases, height, width), x.dtype)
+        scratch = np.zeros((stride_w, height * width + SPARE), x.dtype)
+        targets = np.empty(stride_w, np.int64)
         sums = np.empty((inputs, group_outputs // outputs, lines, taps, outputs, length), x.dtype)
         line = width * itemsize
         steps = out_h // rows
@@ -236,7 +251,7 @@ def _make_outer(itemsize: int, rows: int, outputs: int, lines: int, taps: int, s
             sums[...] = 0
             for n in range(x.shape[0]):
                 for c in range(inputs):
-                    _copy_plane(x[n, group, c], scratch, before_h - first * spacing, before_w, stride_w)
+                    copy_plane(x[n, group, c], scratch, before_h - first * spacing, before_w, width, targets)
                     for o in range(0, group_outputs, outputs):
                         total = sums[c, o // outputs].ctypes.data
                         for left in range(0, out_w, length):
@@ -288,18 +303,16 @@ def correlate_weight_gradient(x: Array, gy: Array, gw: Array, window: Window, gr
     lines = min(lines_all, max(1, OUTER_SUMS // (taps * planes)))
     rows = _divisor(window.out[1], OUTER_ROWS)
     rows = max(1, min(rows, OUTER_ROWS // planes)) if rows > 1 else min(TILE_ROWS, window.out[1])
-    made = _make_outer(x.itemsize, rows, planes, lines, taps, window.stride[1], window.dilation[1])
+    made = _make_outer(x.itemsize, rows, planes, lines, taps, window.stride[1], window.dilation[1], window.stride[2])
     # The scratch plane holds the rows that `lines` rows of the kernel read.
-    shape, offsets = _scratch_plane(
-        window._replace(kernel=(1, lines, taps)), x.itemsize, window.out[1]
-    )
+    shape, offsets = _scratch_plane(window._replace(kernel=(1, lines, taps)), x.itemsize)
     done = 0
     while done < lines_all:
         first = min(done, lines_all - lines)
         parallel_for(
             made, groups, x.reshape(x.shape[0], groups, inputs, *x.shape[2:]),
             gy.reshape(gy.shape[0], groups, outputs, *gy.shape[2:]), gw[0].reshape(lines_all, taps, inputs, groups, outputs),
-            (window.before[1], window.before[2], window.stride[2], *shape), offsets, first, done - first,
+            (window.before[1], window.before[2], *shape), offsets, first, done - first,
             nanoseconds=2 * gy.size * inputs * lines * taps / FLOP_PER_NANOSECOND,
         )  # fmt: skip
         done += lines

@@ -20,14 +20,16 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .emitter import Emitter, Shape
+from .emitter import Emitter, Shape, register_count
 
-__all__ = ["plane_outer_tile", "plane_tile", "row_outer_tile", "row_tile"]
+__all__ = ["plane_outer_tile", "plane_tile", "row_outer_tile", "row_tile", "unzip_tile"]
 
 _I64 = ir.IntType(64)
 
-# Numbers of a kernel that are held in a vector each, next to some sums, where there are 32 registers.
-MOST_HELD = 16
+
+def _most_held() -> int:
+    """Numbers of a kernel that may be held in a vector each, next to the sums: half of the registers."""
+    return register_count() // 2
 
 
 def _rotate(emit: Emitter, vector: Any, size: int, by: int) -> Any:
@@ -243,6 +245,65 @@ def row_outer_tile(
 
 
 @functools.cache
+def unzip_tile(itemsize: int, step: int) -> Any:
+    """Make a function for compiled code that copies rows, and splits them into `step` streams.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(source, source_stride, targets, target_stride, rows, columns)``, all int64, addresses and distances in
+        bytes. ``target[e][h, k] = source[h, k*step + e]`` for ``k*step + e < columns``, where `targets` is the
+        address of ``int64[step]``. Zeros follow, until the end of a vector: for a moment, also beyond the row.
+
+    Notes
+    -----
+    ``step - 1`` shuffles of two vectors for each vector of the result.
+    """
+    shape = Shape(itemsize, 1, step)
+
+    @intrinsic
+    def tile(typingctx, source, source_stride, targets, target_stride, rows, columns):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 6)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            source, source_stride, targets, target_stride, rows, columns = args
+            emit = Emitter(builder, shape)
+            length = emit.length
+            streams = [_entry(emit, targets, emit.constant(e)) for e in range(step)]
+            strips = builder.udiv(builder.add(columns, emit.constant(shape.columns - 1)), emit.constant(shape.columns))
+
+            def strip(index: Any, places: list[Any]) -> list[Any]:
+                masks = emit.masks(builder.sub(columns, builder.mul(index, emit.constant(shape.columns))))
+                values = [emit.load_masked(emit.pointer(places[0]), v * length, masks[v]) for v in range(step)]
+                for e in range(step):
+                    stream = values[0]
+                    for v in range(1, step):  # lanes of earlier vectors move to their places with the first shuffle
+                        lanes = []
+                        for lane in range(length):
+                            home, at = divmod(lane * step + e, length)
+                            before = at if v == 1 else lane
+                            lanes.append(length + at if home == v else before)
+                        indices = ir.Constant(ir.VectorType(ir.IntType(32), length), lanes)
+                        stream = builder.shuffle_vector(stream, values[v], indices)
+                    builder.store(stream, emit.vector_at(emit.pointer(places[1 + e]), 0)).align = itemsize
+                advance = [shape.columns] + [length] * step
+                return [builder.add(place, emit.constant(k * itemsize)) for place, k in zip(places, advance)]
+
+            def row(index: Any, nothing: list[Any]) -> list[Any]:
+                ahead = builder.mul(index, target_stride)
+                places = [builder.add(source, builder.mul(index, source_stride))]
+                _repeat(emit, "strip", strips, places + [builder.add(stream, ahead) for stream in streams], strip)
+                return []
+
+            _repeat(emit, "row", rows, [], row)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+@functools.cache
 def plane_tile(
     itemsize: int, rows: int, outputs: int, lines: int, taps: int, step: int, spacing: int, single: bool
 ) -> Any:
@@ -279,7 +340,7 @@ def plane_tile(
     ``2 * R * B * M * K * L * inputs * blocks`` flop. A vector is loaded once for all rows and planes that use it.
     """
     shape = Shape(itemsize, 1, 1)
-    hoisted = single and lines * taps * outputs <= MOST_HELD
+    hoisted = single and lines * taps * outputs <= _most_held()
 
     @intrinsic
     def tile(  # type: ignore[no-untyped-def]
