@@ -26,7 +26,7 @@ import numpy as np
 from numba.core import config
 from numpy.typing import NDArray
 
-from . import loops, outer, planes, products
+from . import grouped, loops, outer, planes, products
 from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
@@ -149,7 +149,9 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
     y = empty_apart((x.shape[0], *window.out, outputs), inner, source)
     if y.size:
         arrays = source, w.astype(inner, copy=False), None if bias is None else contiguous(bias, inner)
-        if not (tiles and products.correlate(*arrays, y, window, groups)):
+        if tiles and grouped.serves(inner.itemsize, w.shape[3], outputs // groups, groups):
+            grouped.correlate(*arrays, y, window)
+        elif not (tiles and products.correlate(*arrays, y, window, groups)):
             loops.correlate(*arrays, y, window, groups)
     return y.astype(dtype, copy=False)
 
@@ -210,7 +212,9 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     gx = empty_apart((gy.shape[0], *window.size, channels), inner, source)
     if gx.size:
         arrays = source, w.astype(inner, copy=False)
-        if not (tiles and products.correlate_input_gradient(*arrays, gx, window, groups)):
+        if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
+            grouped.correlate_input_gradient(*arrays, gx, window)
+        elif not (tiles and products.correlate_input_gradient(*arrays, gx, window, groups)):
             loops.correlate_input_gradient(*arrays, gx, window, groups)
     return gx.astype(dtype, copy=False)
 
@@ -268,7 +272,9 @@ def correlate_weight_gradient(x: Array, gy: Array, window: Window, groups: int =
         ):  # fmt: skip
             return gw.astype(dtype, copy=False)
         arrays = channels_last(x, inner), channels_last(gy, inner)
-        if not (tiles and outer.correlate_weight_gradient(*arrays, gw, window, groups)):
+        if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
+            grouped.correlate_weight_gradient(*arrays, gw, window)
+        elif not (tiles and outer.correlate_weight_gradient(*arrays, gw, window, groups)):
             loops.correlate_weight_gradient(*arrays, gw, window, groups)
     return gw.astype(dtype, copy=False)
 

@@ -439,7 +439,7 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
     # (KD, KH, KW, C//G, G, O//G) -> (KD, KH, KW, O//G, G, C//G): each group's matrix transposed
     turned = w.reshape(*window.kernel, per_group, groups, outputs // groups).swapaxes(3, 5)
     turned = turned.reshape(*window.kernel, outputs // groups, groups * per_group)
-    phases = [_phases(window, axis) for axis in range(3)]
+    phases = [phases_of(window, axis) for axis in range(3)]
     if any(not taps for axis in phases for _, _, taps, _ in axis):
         gx[...] = 0  # some pixels are read by no window
     for first_d, count_d, taps_d, shift_d in phases[0]:
@@ -458,7 +458,7 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
     return True
 
 
-def _phases(window: Window, axis: int) -> list[tuple[int, int, tuple[int, ...], tuple[int, ...]]]:
+def phases_of(window: Window, axis: int) -> list[tuple[int, int, tuple[int, ...], tuple[int, ...]]]:
     """For each phase of an axis: first position, number of positions, taps, and where position 0 reads each.
 
     Position ``h = first + i*S`` and tap ``u`` meet output ``i + shift`` with ``shift = (first + P - u*D) / S``.
