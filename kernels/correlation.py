@@ -16,8 +16,8 @@ Shapes::
     x, gx  (N, D, H, W, C)        w, gw  (KD, KH, KW, C // G, O)
     y, gy  (N, OD, OH, OW, O)     bias   (O,)
 
-The functions here check and allocate. The arithmetic is done by `products` and `outer`, in register tiles, or
-by the plain loops of `loops`.
+The functions here check and allocate. The arithmetic is done by `products` and `outer`, in register tiles; for
+small groups by `grouped` (channels last) and `planes` (channels first); or by the plain loops of `loops`.
 """
 
 from typing import Any
@@ -114,7 +114,8 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
     Returns
     -------
     ndarray, shape (N, OD, OH, OW, O)
-        Fresh, C-contiguous, of the dtype that NumPy promotes the arguments to.
+        Fresh, of the dtype that NumPy promotes the arguments to. C-contiguous; but with small groups, if `x` is the
+        view of a C-contiguous array (N, C, H, W), then the result is such a view, too.
 
     Raises
     ------
@@ -177,7 +178,7 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     Returns
     -------
     ndarray, shape (N, D, H, W, C)
-        Fresh, C-contiguous; exactly 0 where no window reads.
+        Fresh; exactly 0 where no window reads. In memory as the result of `correlate`.
 
     Raises
     ------

@@ -255,8 +255,8 @@ def _make_outer(
     def row_outers(start: int, stop: int, x: Array, gy: Array, sums: Array, window: Any, parts: int) -> None:
         """Compute vectors ``start <= item < stop`` of channels of `sums`, all taps.
 
-        Assumptions: `x` (N, D, H, W, C) and `gy` (N, OD, OH, OW, C) are C-contiguous; `sums` (vectors, KD, KH, KW, q, L)
-        begins with zeros; rows of the kernel are `parts` times `taps` long.
+        Assumptions: `x` (N, D, H, W, C) and `gy` (N, OD, OH, OW, C) are C-contiguous; `sums` (vectors, KD, KH,
+        KW, q, L) begins with zeros; rows of the kernel are `parts` times `taps` long.
         """
         depth, height, width = window[0]
         taps_d, taps_h, taps_w = window[1]

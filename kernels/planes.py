@@ -56,7 +56,7 @@ def _make_copy(itemsize: int, step: int) -> Any:
 
     @kernel
     def copy_plane(source: Array, target: Array, before_h: int, before_w: int, pitch: int, targets: Array) -> None:
-        """Write ``target[f, (h + before_h) * pitch + i] = source[h, i*step + f - before_w]`` for all columns of `source`.
+        """Write ``target[f, (h + before_h) * pitch + i] = source[h, i*step + f - before_w]``, for all of `source`.
 
         Columns before the first and after the last, up to `pitch`, stay or become 0. If ``before_w < 0``, which crops,
         the step is 1. `targets` is scratch memory.
@@ -81,7 +81,9 @@ def _make_copy(itemsize: int, step: int) -> Any:
 
 
 @functools.cache
-def _make(itemsize: int, rows: int, outputs: int, lines: int, taps: int, step: int, spacing: int, stride_w: int, single: bool) -> Any:
+def _make(
+    itemsize: int, rows: int, outputs: int, lines: int, taps: int, step: int, spacing: int, stride_w: int, single: bool
+) -> Any:
     tile = plane_tile(itemsize, rows, outputs, lines, taps, step, spacing, single)
     copy_plane = _make_copy(itemsize, stride_w)
     length = lanes(itemsize)
@@ -214,8 +216,8 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
         return False
     inputs, outputs = w.shape[3], w.shape[4] // groups
     rotated = w[0, ::-1, ::-1].reshape(*w.shape[1:4], groups, outputs).swapaxes(2, 4)
-    before = tuple((window.kernel[k] - 1) * window.dilation[k] - window.before[k] for k in range(3))
-    turned = window._replace(size=window.out, out=window.size, before=before)
+    before_h, before_w = ((window.kernel[k] - 1) * window.dilation[k] - window.before[k] for k in (1, 2))
+    turned = window._replace(size=window.out, out=window.size, before=(0, before_h, before_w))
     _correlate(
         gy.reshape(gy.shape[0], groups, -1, *gy.shape[2:]), rotated, np.zeros((groups, inputs), gy.dtype),
         gx.reshape(gx.shape[0], groups, -1, *gx.shape[2:]), turned,
@@ -224,7 +226,9 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
 
 
 @functools.cache
-def _make_outer(itemsize: int, rows: int, outputs: int, lines: int, taps: int, step: int, spacing: int, stride_w: int) -> Any:
+def _make_outer(
+    itemsize: int, rows: int, outputs: int, lines: int, taps: int, step: int, spacing: int, stride_w: int
+) -> Any:
     tile = plane_outer_tile(itemsize, rows, outputs, lines, taps, step, spacing)
     single = plane_outer_tile(itemsize, 1, outputs, lines, taps, step, spacing)
     copy_plane = _make_copy(itemsize, stride_w)
@@ -311,7 +315,8 @@ def correlate_weight_gradient(x: Array, gy: Array, gw: Array, window: Window, gr
         first = min(done, lines_all - lines)
         parallel_for(
             made, groups, x.reshape(x.shape[0], groups, inputs, *x.shape[2:]),
-            gy.reshape(gy.shape[0], groups, outputs, *gy.shape[2:]), gw[0].reshape(lines_all, taps, inputs, groups, outputs),
+            gy.reshape(gy.shape[0], groups, outputs, *gy.shape[2:]),
+            gw[0].reshape(lines_all, taps, inputs, groups, outputs),
             (window.before[1], window.before[2], *shape), offsets, first, done - first,
             nanoseconds=2 * gy.size * inputs * lines * taps / FLOP_PER_NANOSECOND,
         )  # fmt: skip

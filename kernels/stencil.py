@@ -344,7 +344,19 @@ def plane_tile(
 
     @intrinsic
     def tile(  # type: ignore[no-untyped-def]
-        typingctx, source, stride, plane, offsets, w, inputs, start, target, target_stride, target_plane, blocks, columns
+        typingctx,
+        source,
+        stride,
+        plane,
+        offsets,
+        w,
+        inputs,
+        start,
+        target,
+        target_stride,
+        target_plane,
+        blocks,
+        columns,
     ):
         signature = types.void(*(types.int64,) * 12)
 
@@ -390,9 +402,7 @@ def plane_tile(
                 else:
 
                     def channel(c: Any, sums: list[Any]) -> list[Any]:
-                        pointer = builder.gep(
-                            emit.pointer(w), [builder.mul(c, emit.constant(lines * taps * outputs))]
-                        )
+                        pointer = builder.gep(emit.pointer(w), [builder.mul(c, emit.constant(lines * taps * outputs))])
                         there = builder.add(place, builder.mul(c, plane))
                         return add(there, lambda m, u, o: number(pointer, m, u, o), sums)
 
