@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .emitter import Shape, in_vectors, lanes, register_count, tile_shape
+from .emitter import Shape, tile_shape
 from .geometry import Window
 from .jit import kernel
 from .products import FLOP_PER_NANOSECOND, MERGE_BELOW_BYTES, has_padding, pad_width
 from .threads import parallel_for
-from .tile import grouped_outer_tile, outer_tile
+from .tile import outer_tile
 
 Array = NDArray[Any]
 
@@ -34,10 +34,6 @@ BLOCK_BYTES = 512 * 1024
 # At least so many pixels, so that loading and storing a tile is a small part; and at most so many: rounding errors
 # grow with the length of a block plus the number of blocks.
 LEAST_BLOCK_PIXELS, MOST_BLOCK_PIXELS = 64, 1024
-
-
-# Pixels of a block for small groups: their addresses, for nine taps, fill a third of a first-level cache.
-GROUPED_BLOCK_PIXELS = 224
 
 
 @functools.cache
@@ -143,95 +139,6 @@ def _make(shape: Shape) -> Any:
     return outers
 
 
-@functools.cache
-def _make_grouped(shape: Shape, size: int) -> Any:
-    tile = grouped_outer_tile(shape, size)
-    rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
-
-    @kernel
-    def grouped_outers(
-        start: int, stop: int, x: Array, gy: Array, gw: Array, nothing: Array, window: Any, block: int
-    ) -> None:
-        """Compute panels ``start <= panel < stop`` of `gw`: all taps of `columns` channels.
-
-        Assumptions: `x` (N, D, H, W, C), `gy` (N, OD, OH, OW, C) and `gw` (taps * q, C) are C-contiguous, with zeros in
-        `gw`; `nothing` is a pixel of zeros, and the number of taps is a multiple of R.
-        """
-        depth, height, width = window[0]
-        _, taps_h, taps_w = window[1]
-        stride_d, stride_h, stride_w = window[2]
-        dilation_d, dilation_h, dilation_w = window[3]
-        before_d, before_h, before_w = window[4]
-        out_d, out_h, out_w = window[6]
-        channels = x.shape[4]
-        taps = gw.shape[0] // size
-        pixels = x.shape[0] * out_d * out_h * out_w
-        x_base, gy_base, gw_base = x.ctypes.data, gy.ctypes.data, gw.ctypes.data
-        zeros = nothing.ctypes.data
-        step_w = channels * itemsize
-        step_h = width * step_w
-        step_d = height * step_h
-        step_n = depth * step_d
-        table = np.empty((block, rows), np.int64)
-        for first in range(0, pixels, block):
-            count = min(block, pixels - first)
-            for low in range(0, taps, rows):
-                for r in range(rows):
-                    tap = low + r
-                    kw = tap % taps_w
-                    kh = tap // taps_w % taps_h
-                    kd = tap // taps_w // taps_h
-                    w_at = first % out_w
-                    rest = first // out_w
-                    h_at = rest % out_h
-                    rest = rest // out_h
-                    d_at = rest % out_d
-                    n = rest // out_d
-                    for k in range(count):
-                        d = d_at * stride_d + kd * dilation_d - before_d
-                        h = h_at * stride_h + kh * dilation_h - before_h
-                        w = w_at * stride_w + kw * dilation_w - before_w
-                        if d >= 0 and d < depth and h >= 0 and h < height and w >= 0 and w < width:
-                            table[k, r] = x_base + n * step_n + d * step_d + h * step_h + w * step_w
-                        else:
-                            table[k, r] = zeros
-                        w_at += 1
-                        if w_at == out_w:
-                            w_at = 0
-                            h_at += 1
-                            if h_at == out_h:
-                                h_at = 0
-                                d_at += 1
-                                if d_at == out_d:
-                                    d_at = 0
-                                    n += 1
-                for panel in range(start, stop):
-                    left = panel * columns
-                    tile(
-                        table.ctypes.data, count, left, gy_base + (first * channels + left) * itemsize, channels,
-                        gw_base + (low * size * channels + left) * itemsize, channels, min(columns, channels - left),
-                    )  # fmt: skip
-
-    return grouped_outers
-
-
-def _grouped_weight_gradient(x: Array, gy: Array, gw: Array, window: Window, size: int) -> None:
-    """`correlate_weight_gradient` for groups of `size` input and output channels."""
-    channels, taps = x.shape[4], window.taps
-    # Rows of the tile are taps: as many as registers allow, and a divisor of their number.
-    sums = 18 if register_count() == 32 else 8
-    vectors = 2 if channels > lanes(x.itemsize) and 2 * size <= sums else 1
-    rows = max(r for r in range(1, max(1, sums // (size * vectors)) + 1) if taps % r == 0)
-    shape = Shape(x.itemsize, rows, vectors)
-    gw[...] = 0
-    pixels = gy.shape[0] * gy.shape[1] * gy.shape[2] * gy.shape[3]
-    parallel_for(
-        _make_grouped(shape, size), -(-channels // shape.columns), x, gy, gw.reshape(taps * size, channels),
-        np.zeros(channels, x.dtype), tuple(window), min(GROUPED_BLOCK_PIXELS, pixels),
-        nanoseconds=8 * gy.nbytes * taps / FLOP_PER_NANOSECOND,
-    )  # fmt: skip
-
-
 def _rows_for(shape: Shape, run: int) -> Shape:
     """`shape` with fewer rows where the run has fewer."""
     rows = shape.rows
@@ -258,9 +165,6 @@ def correlate_weight_gradient(x: Array, gy: Array, gw: Array, window: Window, gr
         infinite or NaN element of `gy` would not be 0. Such a product would show in the sum of `gw`.
     """
     padded = has_padding(window)
-    if in_vectors(x.itemsize, gw.shape[3], gy.shape[4] // groups, groups):
-        _grouped_weight_gradient(x, gy, gw, window, gw.shape[3])
-        return _is_trustworthy(gw, padded)
     taps_d, taps_h, taps_w, per_group, outputs = gw.shape
     run, taps = per_group, window.taps
     shift_w = np.array([tap * window.dilation[2] - window.before[2] for tap in range(taps_w)], np.int64)
