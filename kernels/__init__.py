@@ -16,7 +16,7 @@ a second that a program which never convolves should not pay.
 | ``loops`` | ... in plain loops, where tiles do not serve |
 | ``emitter``, ``tile`` | vectors of this machine, and the register tiles |
 | ``transposition`` | from channels first to channels last and back, in blocks of registers |
-| ``workspace`` | scratch memory that is used again |
+| ``workspace`` | memory that is used again: for scratch, and for results whose last user has gone |
 | ``formulations`` | the ways to compute these three, by name |
 | ``winograd`` | ... for 3x3 kernels, with a quarter of the multiplications |
 | ``im2col`` | ... as one matrix product for each group (sources 000, 002, 003) |
@@ -59,11 +59,12 @@ if TYPE_CHECKING:
     from . import threads as threads
     from . import transposition as transposition
     from . import winograd as winograd
+    from . import workspace as workspace
 
 __all__ = [
     "geometry", "threads", "arrays", "naive", "jit", "correlation", "formulations", "winograd",
     "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places", "columns", "order",
-    "tables", "resampling", "sampling",
+    "tables", "resampling", "sampling", "workspace",
 ]  # fmt: skip
 
 
