@@ -23,6 +23,7 @@ a second that a program which never convolves should not pay.
 | ``padpad`` | ... with gradients that are correlations with stride 1 (source 001) |
 | ``kronecker`` | ... with explicit vec and Kronecker matrices (source 002) |
 | ``rectifier`` | max(x, 0) and its gradient |
+| ``channelwise`` | sums over all axes but the channels', affine maps for each channel: batch normalization |
 | ``pooling`` | maximum and average pooling and their gradients |
 | ``regions`` | pools over regions given by tables: adaptive, global, fractional |
 | ``places`` | routing by flat indices: gradients of these pools, unpooling |
@@ -39,6 +40,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import arrays as arrays
+    from . import channelwise as channelwise
     from . import columns as columns
     from . import correlation as correlation
     from . import formulations as formulations
@@ -62,7 +64,7 @@ if TYPE_CHECKING:
     from . import workspace as workspace
 
 __all__ = [
-    "geometry", "threads", "arrays", "naive", "jit", "correlation", "formulations", "winograd",
+    "geometry", "threads", "arrays", "naive", "jit", "channelwise", "correlation", "formulations", "winograd",
     "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places", "columns", "order",
     "tables", "resampling", "sampling", "workspace",
 ]  # fmt: skip
