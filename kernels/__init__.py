@@ -25,6 +25,7 @@ a second that a program which never convolves should not pay.
 | ``rectifier`` | max(x, 0) and its gradient |
 | ``channelwise`` | sums over all axes but the channels', affine maps for each channel: batch normalization |
 | ``pooling`` | maximum and average pooling and their gradients |
+| ``maximum`` | ... maxima, in vectors of channels |
 | ``regions`` | pools over regions given by tables: adaptive, global, fractional |
 | ``places`` | routing by flat indices: gradients of these pools, unpooling |
 | ``columns`` | windows as columns of a matrix, and back: im2col, col2im |

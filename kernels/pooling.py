@@ -19,8 +19,10 @@ side in memory. No loop here has a licence to assume that there are no NaN: in p
 from typing import Any
 
 import numpy as np
+from numba.core import config
 from numpy.typing import NDArray
 
+from . import maximum
 from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import AXES, Window, check_windows_see
 from .jit import kernel
@@ -164,11 +166,12 @@ def max_pool(x: Array, window: Window, ties: str = "row") -> tuple[Array, Array]
     source = channels_last(x, inner)
     y, offset = empty_apart(shape, inner, source), empty_apart(shape, offset_dtype(window), source)
     if y.size:
-        parallel_for(
-            _max_pool_rows, shape[0] * shape[1] * shape[2], source, y, offset, window,
-            _tap_table(window, ties),
-            nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
-        )  # fmt: skip
+        table, nanoseconds = _tap_table(window, ties), y.size * window.taps / ELEMENTS_PER_NANOSECOND
+        if inner.kind == "f" and not config.DISABLE_JIT:
+            maximum.max_pool(source, y, offset, window, table, nanoseconds)
+        else:
+            rows = shape[0] * shape[1] * shape[2]
+            parallel_for(_max_pool_rows, rows, source, y, offset, window, table, nanoseconds=nanoseconds)
     return y.astype(x.dtype.newbyteorder("="), copy=False), offset
 
 
@@ -255,11 +258,15 @@ def max_pool_route(gy: Array, offset: Array, window: Window) -> Array:
     source = channels_last(gy, inner)
     gx = empty_apart((gy.shape[0], *window.size, gy.shape[4]), inner, source)
     if gx.size:
-        parallel_for(
-            _route_rows, gx.shape[0] * gx.shape[1] * gx.shape[2], source,
-            contiguous(offset, offset.dtype), gx, window, True,
-            nanoseconds=(gy.size * window.taps + gx.size) / ELEMENTS_PER_NANOSECOND,
-        )  # fmt: skip
+        winner, nanoseconds = (
+            contiguous(offset, offset.dtype),
+            (gy.size * window.taps + gx.size) / ELEMENTS_PER_NANOSECOND,
+        )
+        if maximum.serves_route(inner, offset.itemsize, window, gx.shape[4]):
+            maximum.route(source, winner, gx, window, nanoseconds)
+        else:
+            rows = gx.shape[0] * gx.shape[1] * gx.shape[2]
+            parallel_for(_route_rows, rows, source, winner, gx, window, True, nanoseconds=nanoseconds)
     return gx.astype(gy.dtype.newbyteorder("="), copy=False)
 
 
