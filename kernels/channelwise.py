@@ -37,7 +37,7 @@ BYTES_PER_NANOSECOND = 10.0
 ROW_ELEMENTS = 256
 
 # Rows of one block: few enough that it stays in the second-level cache between two passes.
-BLOCK_BYTES = 64 * 1024
+BLOCK_BYTES = 128 * 1024
 
 # Elements of a line that are added up at once.
 LINE_ELEMENTS = 2048
@@ -179,6 +179,32 @@ def _line_moments(start: int, stop: int, x: Array, block: int, found: Array) -> 
         found[0, line], found[1, line], found[2, line] = m, t, s
 
 
+@kernel
+def _join(found: Array, count: int, last: int, mean: Array, variance: Array) -> None:
+    """Join the moments of blocks, ``found[:, b, :, c]``, of `count` numbers each (in the last row, of `last`)."""
+    rows, columns, channels = found.shape[1:]
+    total = columns * ((rows - 1) * count + last)
+    for b in range(rows):
+        size = float(last if b == rows - 1 else count)
+        for f in range(columns):
+            m, t = found[0, b, f], found[1, b, f]
+            for c in range(channels):
+                mean[c] += size * m[c] + t[c]
+    for c in range(channels):
+        mean[c] /= total
+    for b in range(rows):
+        size = float(last if b == rows - 1 else count)
+        share = 1.0 / size
+        for f in range(columns):
+            m, t, s = found[0, b, f], found[1, b, f], found[2, b, f]
+            for c in range(channels):
+                rest = float(t[c])
+                distance = m[c] + rest * share - mean[c]
+                variance[c] += s[c] - rest * rest * share + size * distance * distance
+    for c in range(channels):
+        variance[c] /= total
+
+
 def moments(x: Array, axis: int) -> tuple[Array, Array]:
     """Return mean and (biased) variance of each channel.
 
@@ -208,24 +234,14 @@ def moments(x: Array, axis: int) -> tuple[Array, Array]:
         blocks = -(-laid.shape[0] // block)
         found = np.empty((3, blocks, laid.shape[1]), inner)
         parallel_for(_row_moments, blocks, laid, block, found, nanoseconds=nanoseconds)
-        counts = np.full((blocks, table.folds), block, np.float64)
-        counts[-1] = laid.shape[0] - (blocks - 1) * block
-        counts = counts.reshape(-1, 1)
+        count, last = block, laid.shape[0] - (blocks - 1) * block
     else:
-        found = np.empty((3, laid.shape[0]), inner)
-        parallel_for(_line_moments, laid.shape[0], laid, LINE_ELEMENTS, found, nanoseconds=nanoseconds)
-        counts = np.full((laid.shape[0] // table.channels, 1), laid.shape[1], np.float64)
-    means, rests, squares = found.reshape(3, -1, table.channels).astype(np.float64)
-    count = laid.size // table.channels
-    with np.errstate(invalid="ignore"):  # infinities give NaN
-        squares -= rests * rests / counts
-        means += rests / counts
-        counts /= count
-        mean = (counts * means).sum(axis=0)
-        means -= mean
-        means *= means
-        means *= counts
-        return mean, squares.sum(axis=0) / count + means.sum(axis=0)
+        found = np.empty((3, 1, laid.shape[0]), inner)
+        parallel_for(_line_moments, laid.shape[0], laid, LINE_ELEMENTS, found[:, 0], nanoseconds=nanoseconds)
+        count = last = laid.shape[1]
+    mean, variance = np.zeros((2, table.channels))
+    _join(found.reshape(3, found.shape[1], -1, table.channels), count, last, mean, variance)
+    return mean, variance
 
 
 # ---------------------------------------------------------------- sums
@@ -241,13 +257,15 @@ def _row_sums(start: int, stop: int, g: Array, x: Array, mean: Array, block: int
         t, s = total[item], dot[item]
         t[:] = 0
         s[:] = 0
-        pairs = rows.shape[0] - rows.shape[0] % 2
-        for r in range(0, pairs, 2):
-            g0, g1, x0, x1 = rows[r], rows[r + 1], others[r], others[r + 1]
+        fours = rows.shape[0] - rows.shape[0] % 4
+        for r in range(0, fours, 4):
+            g0, g1, g2, g3 = rows[r], rows[r + 1], rows[r + 2], rows[r + 3]
+            x0, x1, x2, x3 = others[r], others[r + 1], others[r + 2], others[r + 3]
             for k in range(columns):
-                t[k] += g0[k] + g1[k]
-                s[k] += g0[k] * (x0[k] - mean[k]) + g1[k] * (x1[k] - mean[k])
-        for r in range(pairs, rows.shape[0]):
+                m = mean[k]
+                t[k] += (g0[k] + g1[k]) + (g2[k] + g3[k])
+                s[k] += (g0[k] * (x0[k] - m) + g1[k] * (x1[k] - m)) + (g2[k] * (x2[k] - m) + g3[k] * (x3[k] - m))
+        for r in range(fours, rows.shape[0]):
             g0, x0 = rows[r], others[r]
             for k in range(columns):
                 t[k] += g0[k]
