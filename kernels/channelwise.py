@@ -338,6 +338,56 @@ def sums(g: Array, x: Array, mean: Array, axis: int) -> tuple[Array, Array]:
     return total, dot
 
 
+@kernel(fastmath=SUM_FLAGS)
+def _row_totals(start: int, stop: int, g: Array, block: int, total: Array) -> None:
+    """Sums of each column in blocks ``start <= b < stop`` of rows."""
+    columns = g.shape[1]
+    for item in range(start, stop):
+        rows = g[item * block : min((item + 1) * block, g.shape[0])]
+        t = total[item]
+        t[:] = 0
+        eights = rows.shape[0] - rows.shape[0] % 8
+        for r in range(0, eights, 8):
+            g0, g1, g2, g3 = rows[r], rows[r + 1], rows[r + 2], rows[r + 3]
+            g4, g5, g6, g7 = rows[r + 4], rows[r + 5], rows[r + 6], rows[r + 7]
+            for k in range(columns):
+                t[k] += ((g0[k] + g1[k]) + (g2[k] + g3[k])) + ((g4[k] + g5[k]) + (g6[k] + g7[k]))
+        for r in range(eights, rows.shape[0]):
+            g0 = rows[r]
+            for k in range(columns):
+                t[k] += g0[k]
+
+
+def totals(g: Array, axis: int) -> Array:
+    """Return the sum of each channel.
+
+    Parameters
+    ----------
+    g : ndarray, shape (..., C, ...)
+        Any strides; floating-point.
+    axis : int
+
+    Returns
+    -------
+    ndarray of float64, shape (C,)
+
+    Notes
+    -----
+    One pass over memory.
+    """
+    inner = compute_dtype(g.dtype, "totals", integers=False)
+    table = _table(g, axis)
+    if not table.folds or not g.size:
+        return sums(g, g, np.zeros(g.shape[axis]), axis)[0]
+    laid = table.lay(g, inner)
+    block = _block(laid)
+    found = np.empty((-(-laid.shape[0] // block), laid.shape[1]), inner)
+    parallel_for(_row_totals, len(found), laid, block, found, nanoseconds=laid.nbytes / BYTES_PER_NANOSECOND)
+    with np.errstate(invalid="ignore"):  # infinities of both signs give NaN
+        total: Array = found.reshape(-1, table.channels).sum(axis=0, dtype=np.float64)
+    return total
+
+
 # ---------------------------------------------------------------- affine maps
 
 

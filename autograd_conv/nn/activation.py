@@ -13,7 +13,7 @@ import autograd_conv.kernels as kernels
 
 from ..ops import elementwise
 from ..primitive import primitive
-from ..tensor import ArrayLike, Tensor, as_tensor, wrap
+from ..tensor import ArrayLike, Tensor, as_tensor, raw, wrap
 from .operands import apply, check_flags, check_floating, check_numeric, normalize_axis, number, operand
 
 __all__ = [
@@ -466,7 +466,9 @@ def dropout(
     check_floating("dropout", input=x)
     if not training or p == 0:
         return as_tensor(x).reshape(x.shape)
-    # float32 is fine enough for a threshold, and half the work.
-    kept = np.random.default_rng(rng).random(x.shape, np.float32) >= p
+    # float32 is fine enough for a threshold, and half the work. The mask lies in memory as the input does, and so will
+    # the result.
+    chance = np.random.default_rng(rng).random(x.shape, np.float32)
+    kept = np.greater_equal(chance, p, out=np.empty_like(raw(x), dtype=bool))
     result: Tensor = apply(gate, x, wrap(kept))
     return result if p == 1 else result * (1 / (1 - p))

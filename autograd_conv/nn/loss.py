@@ -151,7 +151,7 @@ def _weighted_mean(losses: Any, divisor: float, reduction: str) -> Any:
 
 @primitive(name="cross_entropy", residuals=("top", "total"))
 def _index_cross_entropy(x: np.ndarray, *, classes: _Classes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """weight * (log(sum(exp(x))) - x[target]); with the maxima, and the sums of exponentials of what lies below them."""
+    """weight * (log(sum(exp(x))) - x[target]); with the maxima, and the sums of exponentials below them."""
     axis = classes.axis
     exponents, top = shifted(x, axis)
     total = np.exp(exponents).sum(axis=axis, keepdims=True)

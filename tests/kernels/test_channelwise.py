@@ -56,6 +56,7 @@ def test_all_functions_in_all_memory_orders(case):
     found = channelwise.sums(g, x, vectors[0], axis)
     np.testing.assert_allclose(found[0], exact_g.sum(others), **close)
     np.testing.assert_allclose(found[1], (exact_g * (exact_x - mean)).sum(others), **close)
+    np.testing.assert_allclose(channelwise.totals(g, axis), exact_g.sum(others), **close)
     y = channelwise.affine(x, vectors[0], vectors[1], vectors[3], axis)
     np.testing.assert_allclose(y, (exact_x - mean) * a + shift, **close)
     z = channelwise.blend(g, x, *vectors, axis)
@@ -80,6 +81,7 @@ def test_results_do_not_depend_on_the_number_of_threads(rng, shape, last):
             (
                 *channelwise.moments(x, 1),
                 *channelwise.sums(g, x, vectors[0], 1),
+                channelwise.totals(g, 1),
                 channelwise.affine(x, *vectors[:3], 1),
                 channelwise.blend(g, x, *vectors, 1),
             )
@@ -109,6 +111,7 @@ def test_rounding_does_not_grow_with_the_batch(last):
     mean, variance = channelwise.moments(x, 1)
     total, _ = channelwise.sums(x, x, mean, 1)
     exact = float(np.float32(0.1))
+    np.testing.assert_allclose(channelwise.totals(x, 1), exact * 64 * 128 * 128, rtol=2e-6)
     np.testing.assert_allclose(mean, exact, rtol=2e-6)
     assert (variance < 1e-13).all()
     np.testing.assert_allclose(total, exact * 64 * 128 * 128, rtol=2e-6)
@@ -126,7 +129,7 @@ def test_special_values_stay_in_their_channel(rng, channels, value, last):
         np.moveaxis(special, axis, 0)[c].flat[17] = value
         mean, variance = channelwise.moments(special, axis)
         total, dot = channelwise.sums(special, x, np.zeros(channels), axis)
-        for found in (mean, variance, total, dot):
+        for found in (mean, variance, total, dot, channelwise.totals(special, axis)):
             assert not np.isfinite(found[c])
             assert np.isfinite(np.delete(found, c)).all()
         y = np.moveaxis(channelwise.affine(special, *np.ones((3, channels)), axis), axis, 0)
@@ -138,7 +141,7 @@ def test_nothing():
     for shape in ((0, 3, 2), (4, 0, 2)):
         x = np.zeros(shape, np.float32)
         vectors = np.ones((4, shape[1]))
-        for found in (*channelwise.moments(x, 1), *channelwise.sums(x, x, vectors[0], 1)):
+        for found in (*channelwise.moments(x, 1), *channelwise.sums(x, x, vectors[0], 1), channelwise.totals(x, 1)):
             np.testing.assert_array_equal(found, np.zeros(shape[1]))
         assert channelwise.affine(x, *vectors[:3], 1).shape == channelwise.blend(x, x, *vectors, 1).shape == shape
 
