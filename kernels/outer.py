@@ -55,9 +55,6 @@ LEAST_BLOCK_PIXELS, MOST_BLOCK_PIXELS = 64, 384
 # With at least so many channels, those of a pixel are filled up to a multiple of four rather than unfolded.
 UNFOLD_BELOW_CHANNELS = 32
 
-# Pixels of a block for small groups: their addresses, for nine taps, fill a third of a first-level cache.
-GROUPED_BLOCK_PIXELS = 224
-
 
 class _Plan(NamedTuple):
     """Numbers that describe one weight gradient. Distances are in bytes, extents and counts in elements.
