@@ -117,13 +117,12 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
         _check_shape(function, "bias", bias, (outputs,), "(O,)")
         dtype = np.result_type(dtype, bias)
     inner = compute_dtype(dtype, function)
-    source = channels_last(x, inner)
-    y = empty_apart((x.shape[0], *window.out, outputs), inner, source)
+    y = empty_apart((x.shape[0], *window.out, outputs), inner, x)
     if y.size:
-        arrays = source, w.astype(inner, copy=False), None if bias is None else contiguous(bias, inner)
+        operands = w.astype(inner, copy=False), None if bias is None else contiguous(bias, inner)
         tiles = _has_tiles(inner, w.shape[3], outputs // groups)
-        if not (tiles and products.correlate(*arrays, y, window, groups)):
-            loops.correlate(*arrays, y, window, groups)
+        if not (tiles and products.correlate(x, *operands, y, window, groups)):
+            loops.correlate(channels_last(x, inner), *operands, y, window, groups)
     return y.astype(dtype, copy=False)
 
 
@@ -170,13 +169,12 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     dtype = np.result_type(gy, w)
     inner = compute_dtype(dtype, function)
     channels = per_group * groups
-    source = channels_last(gy, inner)
-    gx = empty_apart((gy.shape[0], *window.size, channels), inner, source)
+    gx = empty_apart((gy.shape[0], *window.size, channels), inner, gy)
     if gx.size:
-        arrays = source, w.astype(inner, copy=False)
+        w = w.astype(inner, copy=False)
         tiles = _has_tiles(inner, per_group, outputs // groups)
-        if not (tiles and products.correlate_input_gradient(*arrays, gx, window, groups)):
-            loops.correlate_input_gradient(*arrays, gx, window, groups)
+        if not (tiles and products.correlate_input_gradient(gy, w, gx, window, groups)):
+            loops.correlate_input_gradient(channels_last(gy, inner), w, gx, window, groups)
     return gx.astype(dtype, copy=False)
 
 

@@ -152,6 +152,10 @@ class Emitter:
             for v in range(self.shape.vectors)
         ]
 
+    def store(self, value: Any, pointer: Any, offset: int) -> None:
+        stored = self.builder.store(value, self.vector_at(pointer, offset))
+        stored.align = self.shape.itemsize
+
     def load_masked(self, pointer: Any, offset: int, mask: Any) -> Any:
         align = ir.Constant(_I32, self.shape.itemsize)
         zero = ir.Constant(self.vector, None)
@@ -178,6 +182,28 @@ class Emitter:
         lanes_ = [lane - lane % size + which for lane in range(self.length)]
         indices = ir.Constant(ir.VectorType(_I32, self.length), lanes_)
         return self.builder.shuffle_vector(vector, ir.Constant(self.vector, ir.Undefined), indices)
+
+    def transposed(self, rows: list[Any]) -> list[Any]:
+        """The columns of L vectors, as vectors.
+
+        ``L log2(L)`` shuffles of two vectors: in stage s, blocks of ``2**s`` lanes change places between rows that
+        are ``2**s`` apart.
+        """
+        n = self.length
+        indices = ir.VectorType(_I32, n)
+        half = 1
+        while half < n:
+            # Lane j of the new row i: where bit `half` of i and j agree it stays, else they trade places.
+            low = ir.Constant(indices, [j if j & half == 0 else n + j - half for j in range(n)])
+            high = ir.Constant(indices, [j + half if j & half == 0 else n + j for j in range(n)])
+            new = list(rows)
+            for i in range(n):
+                if i & half == 0:
+                    new[i] = self.builder.shuffle_vector(rows[i], rows[i + half], low)
+                    new[i + half] = self.builder.shuffle_vector(rows[i], rows[i + half], high)
+            rows = new
+            half *= 2
+        return rows
 
     def grid(self, make: Any) -> list[list[Any]]:
         return [[make(r, v) for v in range(self.shape.vectors)] for r in range(self.shape.rows)]

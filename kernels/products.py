@@ -26,62 +26,26 @@ Blocking, from the inside outwards (sizes are constants below):
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .emitter import Shape, grouped_shape, in_vectors, lanes, tile_shape
+from . import pixels, planes
+from .emitter import Shape, grouped_shape, in_vectors, lanes
+from .gather import Gather, forward, has_padding, phases, reaches
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
 from .threads import parallel_for
-from .tile import grouped_tile, product_tile, transpose_tile
+from .pixels import FLOP_PER_NANOSECOND, SLICE_BYTES, BLOCK_PIXELS
+from .tile import grouped_tile, transpose_tile
+from .transposition import channels_last
 
 Array = NDArray[Any]
-
-# What tiles do in a nanosecond on one core: only to tell small work from large.
-FLOP_PER_NANOSECOND = 100.0
-
-# A slice of the packed matrix: a quarter of a second-level cache of 1 MiB, which also holds pixels.
-SLICE_BYTES = 256 * 1024
-
-# Pixels of a block: so many that loading a slice from the third-level cache (about 10 GB/s a core) takes a small
-# part of the time in which they are multiplied with it, at 2 * pixels flop for each number loaded.
-BLOCK_PIXELS = 192
 
 # With fewer bytes of channels than this, looking up addresses costs more than it gives, and the taps of a
 # kernel row are merged into one run of KW * C numbers.
 MERGE_BELOW_BYTES = 64
-
-
-class Gather(NamedTuple):
-    """Which source pixel a target pixel needs for each tap, along depth, height and width.
-
-    Attributes
-    ----------
-    positions : tuple of 3 int
-        How many along each axis.
-    step : tuple of 3 int
-        Distance, in the source, of neighbouring positions.
-    shifts : tuple of 3 tuples of int
-        For each tap, where in the source position 0 reads.
-    size : tuple of 3 int
-        Extents of the source.
-    target_step, target_first : tuple of 3 int
-        Where in the target the positions lie.
-    """
-
-    positions: tuple[int, int, int]
-    step: tuple[int, int, int]
-    shifts: tuple[tuple[int, ...], ...]
-    size: tuple[int, int, int]
-    target_step: tuple[int, int, int]
-    target_first: tuple[int, int, int]
-
-    @property
-    def taps(self) -> int:
-        """Number of taps."""
-        return len(self.shifts[0]) * len(self.shifts[1]) * len(self.shifts[2])
 
 
 # ---------------------------------------------------------------- packing
@@ -185,7 +149,7 @@ def pack(w: Array, groups: int, shape: Shape) -> tuple[Array, bool]:
 
 @functools.cache
 def _make(shape: Shape, size: int) -> Any:
-    tile = grouped_tile(shape, size) if size else product_tile(shape)
+    tile = grouped_tile(shape, size)
     rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
 
     @kernel
@@ -379,44 +343,64 @@ def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gat
     return True
 
 
-def correlate(x: Array, w: Array, bias: Array | None, y: Array, window: Window, groups: int) -> bool:
+def _multiply(
+    source: Array, w: Array, bias: Array | None, target: Array, gather: Gather, groups: int, rectify: bool = False
+) -> bool:
+    """Compute the pixels of `target` that `gather` names, in the way that the shapes ask for.
+
+    `w` has shape (KD, KH, KW, run, O). Returns False if nothing was computed: see `pixels.multiply`.
+    """
+    run, outputs = w.shape[3:]
+    if in_vectors(source.itemsize, run, outputs // groups, groups):
+        padded = reaches(gather)[1]
+        done = _run(source, w.reshape(gather.taps, run, outputs), bias, target, gather, groups, padded)
+        if done and rectify:
+            np.copyto(target, 0, where=target <= 0)
+        return done
+    return pixels.multiply(source, w, bias, target, gather, groups, rectify)
+
+
+def correlate(
+    x: Array, w: Array, bias: Array | None, y: Array, window: Window, groups: int, rectify: bool = False
+) -> bool:
     """Compute `y`, the correlation of `x` with `w`, in place; see `correlation.correlate`.
 
     Parameters
     ----------
-    x : ndarray, shape (N, D, H, W, C), C-contiguous, float32 or float64
+    x : ndarray, shape (N, D, H, W, C)
+        Any strides and real dtype.
     w : ndarray, shape (KD, KH, KW, C // G, O), any strides
     bias : ndarray, shape (O,), or None
-    y : ndarray, shape (N, OD, OH, OW, O), C-contiguous
+    y : ndarray, shape (N, OD, OH, OW, O), C-contiguous, float32 or float64
     window : Window
     groups : int
+    rectify : bool
+        Whether to put 0 in place of what is 0 or less.
 
     Returns
     -------
     bool
-        False if `y` must be computed in another way: see `_run`.
+        False if `y` must be computed in another way: see `pixels.multiply`.
     """
-    taps_w, per_group, outputs = w.shape[2:]
-    size, before = window.size, window.before
-    padded = has_padding(window)
-    shifts = tuple(
-        tuple(tap * window.dilation[axis] - before[axis] for tap in range(window.kernel[axis])) for axis in range(3)
-    )
-    step = window.stride
+    taps_d, taps_h, taps_w, per_group, outputs = w.shape
+    gather = forward(window)
+    if planes.serves(y.dtype, outputs, groups):
+        return planes.multiply(x, [(gather, w)], bias, y, rectify)
+    x = channels_last(x, y.dtype)
     if groups == 1 and taps_w > 1 and window.dilation[2] == 1 and per_group * x.itemsize < MERGE_BELOW_BYTES:
         # A kernel row reads KW pixels side by side: one run, if none of them is padding.
-        last = (window.out[2] - 1) * step[2] + taps_w
-        if before[2] or last > size[2]:
-            x = pad_width(x, before[2], max(0, last - before[2] - size[2]))
-        # (N, D, H, W, C) -> (N, D, H, 1, W*C): positions along W are C*S_w numbers apart
-        merged = x.reshape(*x.shape[:3], x.shape[3] * x.shape[4], 1)
-        gather = Gather(
-            window.out, (step[0], step[1], step[2] * per_group), (*shifts[:2], (0,)),
-            (size[0], size[1], merged.shape[3]), (1, 1, 1), (0, 0, 0),
+        before, size = window.before[2], window.size
+        last = (window.out[2] - 1) * window.stride[2] + taps_w
+        if before or last > size[2]:
+            x = pad_width(x, before, max(0, last - before - size[2]))
+        # (N, D, H, W, C) -> (N, D, H, W*C, 1): positions along W are C*S_w numbers apart
+        x = x.reshape(*x.shape[:3], x.shape[3] * x.shape[4], 1)
+        gather = gather._replace(
+            step=(*window.stride[:2], window.stride[2] * per_group), shifts=(*gather.shifts[:2], (0,)),
+            size=(*size[:2], x.shape[3] - taps_w * per_group + 1),
         )  # fmt: skip
-        return _run(merged, w.reshape(-1, taps_w * per_group, outputs), bias, y, gather, 1, padded)
-    gather = Gather(window.out, step, shifts, size, (1, 1, 1), (0, 0, 0))
-    return _run(x, w.reshape(-1, per_group, outputs), bias, y, gather, groups, padded)
+        w = w.reshape(taps_d, taps_h, 1, taps_w * per_group, outputs)
+    return _multiply(x, w, bias, y, gather, groups, rectify)
 
 
 def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, groups: int) -> bool:
@@ -424,66 +408,31 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
 
     Parameters
     ----------
-    gy : ndarray, shape (N, OD, OH, OW, O), C-contiguous, float32 or float64
+    gy : ndarray, shape (N, OD, OH, OW, O)
+        Any strides and real dtype.
     w : ndarray, shape (KD, KH, KW, C // G, O), any strides
-    gx : ndarray, shape (N, D, H, W, C), C-contiguous
+    gx : ndarray, shape (N, D, H, W, C), C-contiguous, float32 or float64
     window : Window
     groups : int
 
     Returns
     -------
     bool
-        False if `gx` must be computed in another way: see `_run`.
+        False if `gx` must be computed in another way: see `pixels.multiply`.
     """
     per_group, outputs = w.shape[3:]
-    # (KD, KH, KW, C//G, G, O//G) -> (KD, KH, KW, O//G, G, C//G): each group's matrix transposed
-    turned = w.reshape(*window.kernel, per_group, groups, outputs // groups).swapaxes(3, 5)
-    turned = turned.reshape(*window.kernel, outputs // groups, groups * per_group)
-    phases = [_phases(window, axis) for axis in range(3)]
-    if any(not taps for axis in phases for _, _, taps, _ in axis):
+    turned = w.swapaxes(3, 4)
+    if groups > 1:  # (KD, KH, KW, C//G, G, O//G) -> (KD, KH, KW, O//G, G, C//G): each group's matrix transposed
+        turned = w.reshape(*window.kernel, per_group, groups, outputs // groups).swapaxes(3, 5)
+        turned = turned.reshape(*window.kernel, outputs // groups, groups * per_group)
+    found, others = phases(window)
+    if others:
         gx[...] = 0  # some pixels are read by no window
-    for first_d, count_d, taps_d, shift_d in phases[0]:
-        for first_h, count_h, taps_h, shift_h in phases[1]:
-            for first_w, count_w, taps_w, shift_w in phases[2]:
-                if not (taps_d and taps_h and taps_w):
-                    continue
-                gather = Gather(
-                    (count_d, count_h, count_w), (1, 1, 1), (shift_d, shift_h, shift_w), window.out,
-                    window.stride, (first_d, first_h, first_w),
-                )  # fmt: skip
-                chosen = turned[np.ix_(taps_d, taps_h, taps_w)] if window.stride != (1, 1, 1) else turned
-                # At the ends, taps reach beyond gy, unless there is only one.
-                if not _run(gy, chosen.reshape(gather.taps, -1, groups * per_group), None, gx, gather, groups, True):
-                    return False
-    return True
-
-
-def _phases(window: Window, axis: int) -> list[tuple[int, int, tuple[int, ...], tuple[int, ...]]]:
-    """For each phase of an axis: first position, number of positions, taps, and where position 0 reads each.
-
-    Position ``h = first + i*S`` and tap ``u`` meet output ``i + shift`` with ``shift = (first + P - u*D) / S``.
-    """
-    stride, dilation = window.stride[axis], window.dilation[axis]
-    phases = []
-    for first in range(min(stride, window.size[axis])):
-        taps, shifts = [], []
-        for tap in range(window.kernel[axis]):
-            distance = first + window.before[axis] - tap * dilation
-            if distance % stride == 0:
-                taps.append(tap)
-                shifts.append(distance // stride)
-        phases.append((first, -(-(window.size[axis] - first) // stride), tuple(taps), tuple(shifts)))
-    return phases
-
-
-def has_padding(window: Window) -> bool:
-    """Whether any window reaches beyond the input."""
-    return any(
-        before or (out - 1) * stride + (kernel_size - 1) * dilation >= size
-        for size, kernel_size, stride, dilation, before, out in zip(
-            window.size, window.kernel, window.stride, window.dilation, window.before, window.out
-        )
-    )
+    parts = [(phase.gather, turned[phase.taps]) for phase in found]
+    if planes.serves(gx.dtype, per_group, groups):
+        return planes.multiply(gy, parts, None, gx)
+    gy = channels_last(gy, gx.dtype)
+    return all(_multiply(gy, matrices, None, gx, gather, groups) for gather, matrices in parts)
 
 
 def pad_width(x: Array, before: int, after: int) -> Array:
