@@ -26,7 +26,7 @@ import numpy as np
 from numba.core import config
 from numpy.typing import NDArray
 
-from . import loops, outer, products
+from . import loops, outer, products, rectifier
 from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
@@ -75,7 +75,9 @@ def _has_tiles(dtype: np.dtype[Any], inputs: int, outputs: int) -> bool:
 # ---------------------------------------------------------------- correlation
 
 
-def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:
+def correlate(
+    x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, *, activation: str | None = None
+) -> Array:
     """Correlate `x` with `w`: what deep-learning libraries call a convolution.
 
     ``y[n,i,o] = bias[o] + sum over u, c of xpad[n, i*S + u*D, c] * w[u,c,o]``
@@ -89,6 +91,9 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
     window : Window
     groups : int
         ``G``, which divides ``C`` and ``O``.
+    activation : {None, "relu"}
+        ``"relu"``: 0 takes the place of every result that is 0 or less, -0.0 too; NaN stays NaN. What
+        `rectifier.rectify` makes of the result, without another pass over memory.
 
     Returns
     -------
@@ -100,13 +105,16 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
     TypeError
         If the dtype is not supported.
     ValueError
-        If shapes, window and groups do not fit together.
+        If shapes, window and groups do not fit together, or there is no such `activation`.
 
     Notes
     -----
     Cost ``2 * N * OD*OH*OW * O * (C // G) * KD*KH*KW`` flop.
     """
     function = "correlate"
+    if activation not in (None, "relu"):
+        raise ValueError(f"{function}: activation must be None or 'relu', got {activation!r}")
+    rectify = activation == "relu"
     _check_rank(function, x=x, w=w)
     outputs = w.shape[4]
     _check_groups(function, x.shape[4], outputs, groups)
@@ -121,8 +129,10 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
     if y.size:
         operands = w.astype(inner, copy=False), None if bias is None else contiguous(bias, inner)
         tiles = _has_tiles(inner, w.shape[3], outputs // groups)
-        if not (tiles and products.correlate(x, *operands, y, window, groups)):
+        if not (tiles and products.correlate(x, *operands, y, window, groups, rectify)):
             loops.correlate(channels_last(x, inner), *operands, y, window, groups)
+            if rectify:
+                y = rectifier.rectify(y)
     return y.astype(dtype, copy=False)
 
 

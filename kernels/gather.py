@@ -127,8 +127,8 @@ def phases(window: Window) -> tuple[list[Phase], bool]:
 def _axis_phases(window: Window, axis: int) -> list[tuple[int, int, slice, tuple[int, ...]]]:
     """For each phase of an axis: first position, number of positions, taps, and where position 0 reads each.
 
-    Position ``h = first + i*S`` and tap ``u`` meet output ``i + shift`` with ``shift = (first + P - u*D) / S``. The taps
-    of a phase are equally far from each other.
+    Position ``h = first + i*S`` and tap ``u`` meet output ``i + shift`` with ``shift = (first + P - u*D) / S``. The
+    taps of a phase are equally far from each other.
     """
     stride, dilation = window.stride[axis], window.dilation[axis]
     found = []
@@ -143,13 +143,3 @@ def _axis_phases(window: Window, axis: int) -> list[tuple[int, int, slice, tuple
         which = slice(taps[0], taps[-1] + 1, taps[1] - taps[0] if len(taps) > 1 else 1) if taps else slice(0)
         found.append((first, count, which, tuple(shifts)))
     return found
-
-
-def has_padding(window: Window) -> bool:
-    """Whether any window reaches beyond the input."""
-    return any(
-        before or (out - 1) * stride + (kernel_size - 1) * dilation >= size
-        for size, kernel_size, stride, dilation, before, out in zip(
-            window.size, window.kernel, window.stride, window.dilation, window.before, window.out
-        )
-    )

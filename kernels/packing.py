@@ -10,12 +10,12 @@ lie side by side, whole vectors are copied; else what does lie side by side is a
 channel, or both), and blocks of L lines by L numbers are transposed in registers.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import contiguous
 from .emitter import Shape, lanes
 from .jit import kernel
 from .threads import parallel_for
@@ -68,30 +68,33 @@ def lines(w: Array) -> tuple[Lines, Array]:
     ndarray
         What must be kept alive: `w`, or a copy if it lies in no order that packing knows.
     """
-    taps, channels = w.shape[0] * w.shape[1] * w.shape[2], w.shape[3]
-    size = w.itemsize
-    if not (w.flags.aligned and w.dtype.isnative):
-        w = contiguous(w, w.dtype.newbyteorder("="))
-    tap_strides = [stride for stride, length in zip(w.strides[:3], w.shape[:3]) if length > 1]
-    at = _offsets(w.shape[:3], w.strides[:3])
-    run, column = w.strides[3], w.strides[4]
-    if channels == 1:
-        run = 0
-    if column != size and w.shape[4] > 1 and run != size:
-        smallest, span = int(at.min(initial=0)), int(at.max(initial=0)) // size + 1
-        if smallest == 0 and span <= 4 * taps and all(stride % size == 0 for stride in tap_strides):
-            slots = np.full(span, -1, np.int64)
-            slots[at // size] = np.arange(taps)
-            if run == span * size:
-                return Lines(w.ctypes.data, column, np.zeros(1, np.int64), slots, _BOTH), w
-            return Lines(w.ctypes.data, column, np.arange(channels) * run, slots, _TAPS), w
-        w = np.ascontiguousarray(w)
-        at, run, column = _offsets(w.shape[:3], w.strides[:3]), w.strides[3], size
+    described = _lines(w.shape, w.strides, w.itemsize) if w.flags.aligned and w.dtype.isnative else None
+    if described is None:
+        w = np.array(w, w.dtype.newbyteorder("="), order="C")
+        described = _lines(w.shape, w.strides, w.itemsize)
+        assert described is not None
+    return Lines(w.ctypes.data, *described), w
+
+
+@functools.lru_cache(maxsize=256)
+def _lines(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> tuple[int, Array, Array, int] | None:
+    """The fields of `Lines` but the first, for a kernel of such shape and strides; None if it must be copied."""
+    taps, channels = shape[0] * shape[1] * shape[2], shape[3]
+    at = _offsets(shape[:3], strides[:3])
+    run, column = strides[3] if channels > 1 else 0, strides[4]
     no_taps = np.zeros(1, np.int64)
-    if column == size or w.shape[4] == 1:
-        where = (np.arange(channels)[:, None] * run + at).ravel()
-        return Lines(w.ctypes.data, column, where, no_taps, _COLUMNS), w
-    return Lines(w.ctypes.data, column, at, no_taps, _CHANNELS), w
+    if column == size or shape[4] == 1:
+        return column, (np.arange(channels)[:, None] * run + at).ravel(), no_taps, _COLUMNS
+    if run == size:
+        return column, at, no_taps, _CHANNELS
+    span = int(at.max()) // size + 1
+    if at.min() < 0 or span > 4 * taps or (at % size).any():
+        return None
+    slots = np.full(span, -1, np.int64)
+    slots[at // size] = np.arange(taps)
+    if run == span * size:
+        return column, np.zeros(1, np.int64), slots, _BOTH
+    return column, np.arange(channels) * run, slots, _TAPS
 
 
 def _offsets(shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
@@ -155,9 +158,7 @@ def _make(itemsize: int) -> Any:
                             places[j] = (slot * slice_run + q - first) * row if slot >= 0 else -1
                         if j >= count:
                             places[j] = -1
-                    scatter(
-                        source + line_at[q] + p * itemsize, column, inside, count, places.ctypes.data, goal, check
-                    )
+                    scatter(source + line_at[q] + p * itemsize, column, inside, count, places.ctypes.data, goal, check)
 
     @kernel
     def pack_panels(
@@ -185,13 +186,14 @@ def _make(itemsize: int) -> Any:
 PACKERS = {itemsize: _make(itemsize) for itemsize in (4, 8)}
 
 
-def pack_kernel(w: Array, groups: int, shape: Shape, slice_run: int) -> tuple[Array, bool]:
+def pack_kernel(described: Lines, w: Array, groups: int, shape: Shape, slice_run: int) -> tuple[Array, bool]:
     """Return the kernel in panels of as many columns as a tile has.
 
     Parameters
     ----------
+    described : Lines
     w : ndarray, shape (KD, KH, KW, run, G * O')
-        Any strides.
+        What `described` describes.
     groups : int
         ``G``.
     shape : Shape
@@ -213,10 +215,8 @@ def pack_kernel(w: Array, groups: int, shape: Shape, slice_run: int) -> tuple[Ar
     empty = np.zeros if (outputs // groups) % shape.columns else np.empty
     packed = empty((panels, -(-run // slice_run), taps, slice_run, shape.columns), w.dtype)
     checks = np.empty((panels, lanes(shape.itemsize)), w.dtype)
-    described, alive = lines(w)
     parallel_for(
         PACKERS[shape.itemsize][1], panels, *described, packed, checks, run, outputs // groups, panels // groups,
         nanoseconds=packed.size / NUMBERS_PER_NANOSECOND,
     )  # fmt: skip
-    del alive
     return packed, not checks.any()

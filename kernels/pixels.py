@@ -2,8 +2,8 @@
 
 The left operand is nowhere stored: a table gives the tile the addresses of the pixels that each tap reads. Pixels of
 which some taps lie in padding come, within a block, one kind after the other, so that the tiles of most of them leave
-those taps out: at 7 x 7 pixels and 3 x 3 taps that is a sixth of the work. Where a tile holds pixels of two kinds, and a
-tap is outside for some of them, those read a pixel of zeros.
+those taps out: at 7 x 7 pixels and 3 x 3 taps that is a sixth of the work. Where a tile holds pixels of two kinds, and
+a tap is outside for some of them, those read a pixel of zeros.
 
 Blocking, from the inside outwards:
 
@@ -52,9 +52,9 @@ def _make(shape: Shape) -> Any:
 
     @kernel
     def products(
-        start: int, stop: int, source: Array, target: Array, packed: Array, starts: Array, checks: Array, nothing: Array,
-        weights: Any, geometry: Any, reach_d: Any, reach_h: Any, reach_w: Any, padded: bool, block_tiles: int,
-        groups: int, run: int, fused: bool, rectify: int,
+        start: int, stop: int, source: Array, target: Array, packed: Array, starts: Array, checks: Array,
+        nothing: Array, weights: Any, geometry: Any, reach_d: Any, reach_h: Any, reach_w: Any, padded: bool,
+        block_tiles: int, groups: int, run: int, fused: bool, rectify: int,
     ) -> None:  # fmt: skip
         """Compute items ``start <= item < stop``: a block of ``block_tiles * R`` pixels, by a panel of columns.
 
@@ -102,7 +102,16 @@ def _make(shape: Shape) -> Any:
         bases, places, kinds = np.empty(most, np.int64), np.empty(most, np.int64), np.zeros(most, np.int64)
         sorted_bases, sorted_places, sorted_kinds = np.empty_like(bases), np.empty_like(bases), np.zeros_like(bases)
         ends = np.empty(low_d.size * classes_h * classes_w + 1, np.int64)
-        ranges = np.empty((rows, 6), np.int64)
+        # Which taps pixels of each kind read. Kinds that follow each other differ along one axis: in every other row of
+        # classes, those along the width come backwards.
+        ranges = np.empty((low_d.size * classes_h * classes_w, 6), np.int64)
+        for row_kind in range(low_d.size * classes_h):
+            d, h = row_kind // classes_h, row_kind % classes_h
+            for w in range(classes_w):
+                kind = row_kind * classes_w + (w if row_kind % 2 == 0 else classes_w - 1 - w)
+                ranges[kind, 0], ranges[kind, 1] = low_d[d], high_d[d]
+                ranges[kind, 2], ranges[kind, 3] = low_h[h], high_h[h]
+                ranges[kind, 4], ranges[kind, 5] = low_w[w], high_w[w]
         at = np.empty(length, np.int64)
         buffer = np.zeros(slice_bytes // itemsize if fused else 1, source.dtype)
         block = -1
@@ -138,7 +147,6 @@ def _make(shape: Shape) -> Any:
                     ramp(bases_at + 8 * done, from_, step_w * stride_w, part)
                     ramp(places_at + 8 * done, to, out_w * target_w, part)
                     if padded:
-                        # Kinds that follow each other differ along one axis: every other row runs backwards.
                         row_kind = class_d[d_at] * classes_h + class_h[h_at]
                         sign = 1 if row_kind % 2 == 0 else -1
                         kind = row_kind * classes_w + (0 if sign == 1 else classes_w - 1)
@@ -190,18 +198,12 @@ def _make(shape: Shape) -> Any:
                     if mixed:
                         for r in range(1, rows):
                             one_kind = one_kind and kinds[t * rows + r] == kinds[t * rows]
-                    for r in range(1 if one_kind else rows):
-                        kind = kinds[t * rows + r]
-                        row_kind = kind // classes_w
-                        kind = kind % classes_w if row_kind % 2 == 0 else classes_w - 1 - kind % classes_w
-                        ranges[r, 0], ranges[r, 1] = low_d[row_kind // classes_h], high_d[row_kind // classes_h]
-                        ranges[r, 2], ranges[r, 3] = low_h[row_kind % classes_h], high_h[row_kind % classes_h]
-                        ranges[r, 4], ranges[r, 5] = low_w[kind], high_w[kind]
                     used = 0
                     if one_kind:
-                        for kd in range(ranges[0, 0], ranges[0, 1]):
-                            for kh in range(ranges[0, 2], ranges[0, 3]):
-                                for kw in range(ranges[0, 4], ranges[0, 5]):
+                        kind = kinds[t * rows]
+                        for kd in range(ranges[kind, 0], ranges[kind, 1]):
+                            for kh in range(ranges[kind, 2], ranges[kind, 3]):
+                                for kw in range(ranges[kind, 4], ranges[kind, 5]):
                                     tap = (kd * taps_h + kh) * taps_w + kw
                                     fill(base, offsets[tap], line + used * line_bytes, tap * matrix_bytes)
                                     used += 1
@@ -212,10 +214,11 @@ def _make(shape: Shape) -> Any:
                                 for kw in range(taps_w):
                                     seen = False
                                     for r in range(rows):
+                                        kind = kinds[t * rows + r]
                                         reads = (
-                                            ranges[r, 0] <= kd and kd < ranges[r, 1]
-                                            and ranges[r, 2] <= kh and kh < ranges[r, 3]
-                                            and ranges[r, 4] <= kw and kw < ranges[r, 5]
+                                            ranges[kind, 0] <= kd and kd < ranges[kind, 1]
+                                            and ranges[kind, 2] <= kh and kh < ranges[kind, 3]
+                                            and ranges[kind, 4] <= kw and kw < ranges[kind, 5]
                                         )  # fmt: skip
                                         table[t, used, r] = bases[t * rows + r] + offsets[tap] if reads else zeros
                                         seen = seen or reads
@@ -295,21 +298,21 @@ def multiply(
     tiles = -(-all_tiles // blocks)
     blocks = -(-all_tiles // tiles)
     fused = blocks == 1
+    nothing = np.zeros(max(run, source.shape[4]), source.dtype)
     (reach_d, reach_h, reach_w), padded = reaches(gather)
-    described, alive = lines(w)
+    described, w = lines(w)
     if fused:
         packed = np.empty((0, slices, gather.taps, slice_run, shape.columns), source.dtype)
         checks, finite = np.zeros((panels, lanes(shape.itemsize)), source.dtype), True
     else:
-        packed, finite = pack_kernel(w, groups, shape, slice_run)
+        packed, finite = pack_kernel(described, w, groups, shape, slice_run)
         checks = np.zeros((panels, 1), source.dtype)
         if padded and not finite:
             return False
     parallel_for(
-        _make(shape), blocks * panels, source, target, packed, starts, checks, np.zeros(max(run, source.shape[4]), source.dtype),
+        _make(shape), blocks * panels, source, target, packed, starts, checks, nothing,
         described, (gather.positions, gather.step, gather.target_step, gather.target_first), reach_d, reach_h, reach_w,
         padded, tiles, groups, run, fused, int(rectify),
         nanoseconds=2 * pixels * gather.taps * run * outputs / FLOP_PER_NANOSECOND,
     )  # fmt: skip
-    del alive
     return not (padded and checks.any())

@@ -6,9 +6,9 @@ broadcast, and no lane is lost but at the ends of rows::
 
     y[c, i : i + L] += w[u, k, c] * x[k, i + shift[u] : i + shift[u] + L]        for c < R, and V such runs of pixels
 
-For that the source lies in *planes*: ``(N, D, H, C, W)``, each row of pixels channel by channel, with zeros at its ends
-where taps read padding; if windows move in steps of S, pixels S apart lie side by side. Rows of taps that are padding as
-a whole are left out. Making planes is one pass over the source, from channels-last or channels-first memory.
+For that the source lies in *planes*: ``(N, D, H, C, W)``, each row of pixels channel by channel, with zeros at its
+ends where taps read padding; if windows move in steps of S, pixels S apart lie side by side. Rows of taps that are
+padding as a whole are left out. Making planes is one pass over the source, from channels-last or channels-first memory.
 """
 
 import functools
@@ -26,7 +26,7 @@ from .emitter import Emitter, Shape, lanes, register_count
 from .gather import Gather, reaches
 from .jit import kernel
 from .threads import parallel_for
-from .tile import transpose_tile
+from .tile import scatter_tile, transpose_tile
 from .workspace import scratch
 
 Array = NDArray[Any]
@@ -99,11 +99,27 @@ def _tile(shape: Shape) -> Any:
             a = builder.phi(emit.element.as_pointer())
             sums = emit.phis()
             farther = integer_at(steps, step)
-            right = [emit.load(emit.pointer(builder.add(address, farther)), 0) for address in here]
-            new: list[list[Any]] = []
-            for r in range(shape.rows):
-                number = emit.broadcast(builder.gep(a, [emit.constant(r)]))
-                new.append([builder.call(emit.fma, [number, right[v], sums[r][v]]) for v in range(shape.vectors)])
+
+            def number(r: int) -> Any:
+                return emit.broadcast(builder.gep(a, [emit.constant(r)]))
+
+            def pixels(v: int) -> Any:
+                return emit.load(emit.pointer(builder.add(here[v], farther)), 0)
+
+            # Of rows and vectors the fewer are loaded first, and stay in registers while the others pass by.
+            new = emit.grid(lambda r, v: sums[r][v])
+            if shape.rows < shape.vectors:
+                numbers = [number(r) for r in range(shape.rows)]
+                for v in range(shape.vectors):
+                    right = pixels(v)
+                    for r in range(shape.rows):
+                        new[r][v] = builder.call(emit.fma, [numbers[r], right, sums[r][v]])
+            else:
+                rights = [pixels(v) for v in range(shape.vectors)]
+                for r in range(shape.rows):
+                    left = number(r)
+                    for v in range(shape.vectors):
+                        new[r][v] = builder.call(emit.fma, [left, rights[v], sums[r][v]])
             following = builder.add(step, emit.constant(1))
             next_a = builder.gep(a, [emit.constant(shape.rows)])
             builder.cbranch(builder.icmp_signed("<", following, length), step_block, row_end)
@@ -141,7 +157,7 @@ def _tile(shape: Shape) -> Any:
 
 
 def _make_fill(itemsize: int) -> Any:
-    transpose, length = transpose_tile(itemsize), lanes(itemsize)
+    transpose, scatter, length = transpose_tile(itemsize), scatter_tile(itemsize), lanes(itemsize)
 
     @kernel
     def fill(start: int, stop: int, source: Array, planes: Array, lowest: int, first: bool) -> None:
@@ -151,6 +167,10 @@ def _make_fill(itemsize: int) -> Any:
         (N, C, D * H, W) if channels come `first`, else (N, 1, D * H * W, C).
         """
         channels, step, room = planes.shape[1:]
+        whole = channels - channels % length
+        some, check = np.full(length, -1, np.int64), np.zeros(length, source.dtype)
+        for c in range(whole, channels):
+            some[c - whole] = (c - whole) * room * itemsize
         if first:
             rows, width = source.shape[2], source.shape[3]
         else:
@@ -169,13 +189,19 @@ def _make_fill(itemsize: int) -> Any:
                         planes[row, c, (q - lowest) % step, (q - lowest) // step] = source[n, c, at, q]
             else:
                 done = begin
-                if step == 1 and channels % length == 0:
-                    done = end - (end - begin) % length
-                    for q in range(begin, done, length):
+                if step == 1:
+                    done = end if end - begin >= length else begin
+                    for block in range(begin, done, length):
+                        q = min(block, done - length)  # the last block may do some pixels twice
                         here = source[n, 0, at * width + q :].ctypes.data
                         there = planes[row, 0, 0, q - lowest :].ctypes.data
-                        for c in range(0, channels, length):
+                        for c in range(0, whole, length):
                             transpose(here + c * itemsize, channels, there + c * room * itemsize, room)
+                        if whole < channels:
+                            scatter(
+                                here + whole * itemsize, channels * itemsize, length, channels - whole,
+                                some.ctypes.data, there + whole * room * itemsize, check.ctypes.data,
+                            )  # fmt: skip
                 for q in range(done, end):
                     pixel = source[n, 0, at * width + q]
                     phase, to = (q - lowest) % step, (q - lowest) // step
@@ -205,7 +231,7 @@ def _make(shape: Shape) -> Any:
 
         `planes` (N, D, H, C, S * W'), `kernel_` (KD, KH, C * KW, R), `steps` (C * KW,), `target` (N, D', H', W', R).
         """
-        count_d, count_h, count_w = geometry[0]
+        _, count_h, count_w = geometry[0]
         step_d, step_h, _ = geometry[1]
         out_d, out_h, out_w = geometry[2]
         first_d, first_h, first_w = geometry[3]

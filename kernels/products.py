@@ -3,26 +3,23 @@
 For a fixed tap, correlation is a matrix product: of the pixels that the tap reads (rows; columns are input
 channels) and of the tap's matrix (input channels by output channels). Summing over taps only makes the rows
 longer: ``y[pixel, :] = sum over (tap, c) of x[place(pixel, tap), c] * w[tap, c, :]``. So there is one product
-with ``taps * C`` terms whose left operand is not stored anywhere, but looked up: `tile.product_tile` takes the
-addresses of pixels from a table. A pixel outside the input is the address of a row of zeros.
+with ``taps * C`` terms whose left operand is not stored anywhere, but looked up. The input gradient is the same with
+other pixels: for each residue of the position modulo the stride, another few taps (`gather`).
 
-The input gradient is the same sum over other pixels: ``gx[h]`` takes the taps ``u`` for which ``h + P - u*D`` is a
-multiple of the stride. Those are the same for all ``h`` with the same ``h mod S`` (a *phase*), so each phase is
-one such product, over its taps only, and nothing is multiplied by an inserted zero.
+A register tile keeps a block of the product in registers: one operand is loaded as vectors, whose lanes are columns,
+the other number by number, broadcast to all lanes. What the columns are depends on the shape alone:
 
-For small groups, and depthwise convolution, the matrices are block-diagonal: `tile.grouped_tile` multiplies vectors
-that hold whole groups.
+====================  ==================  =====================================================================
+room                  columns             when
+====================  ==================  =====================================================================
+`pixels`              output channels     unless one of the next two serves
+`planes`              pixels of a row     the result's channels would fill half a vector or less
+here (`_run`)         all channels        groups of which a vector holds several, and depthwise: the matrices are
+                                          block-diagonal, and `tile.grouped_tile` multiplies vectors of groups
+====================  ==================  =====================================================================
 
-Both are a `Gather`: along each axis, position ``i`` and tap ``u`` read the source at ``i * step + shift[u]``, and
-write the target at ``i * target_step + target_first``.
-
-Blocking, from the inside outwards (sizes are constants below):
-
-1. a tile: R pixels by V vectors of output channels stay in registers;
-2. a *slice* of the packed matrix (some taps, some channels, one panel of V vectors of columns) stays in the
-   second-level cache while the tiles of a block of pixels go over it;
-3. an item of work: a block of pixels and a panel. Items own their outputs; every output is summed in an order
-   that depends on shapes alone.
+If there are few input channels, the taps of a kernel row are merged into one (see `correlate`): their pixels lie side
+by side. All three start with the bias, and can end with a rectifier, while sums are in registers.
 """
 
 import functools
@@ -33,13 +30,24 @@ from numpy.typing import NDArray
 
 from . import pixels, planes
 from .emitter import Shape, grouped_shape, in_vectors, lanes
-from .gather import Gather, forward, has_padding, phases, reaches
+from .gather import Gather, forward, phases, reaches
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
+from .pixels import BLOCK_PIXELS, FLOP_PER_NANOSECOND
+from .rectifier import rectify as rectify_all
 from .threads import parallel_for
-from .pixels import FLOP_PER_NANOSECOND, SLICE_BYTES, BLOCK_PIXELS
 from .tile import grouped_tile, transpose_tile
 from .transposition import channels_last
+
+__all__ = [
+    "FLOP_PER_NANOSECOND",
+    "MERGE_BELOW_BYTES",
+    "correlate",
+    "correlate_input_gradient",
+    "has_padding",
+    "pack",
+    "pad_width",
+]
 
 Array = NDArray[Any]
 
@@ -288,13 +296,13 @@ def _make(shape: Shape, size: int) -> Any:
 
 
 def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gather, groups: int, padded: bool) -> bool:
-    """Compute the pixels of `target` that `gather` names.
+    """Compute the pixels of `target` that `gather` names, for groups of which a vector holds several.
 
     Parameters
     ----------
     source : ndarray, shape (N, D, H, W, C), C-contiguous
     w : ndarray, shape (taps, run, O)
-        Any strides; ``run = C / G``, or ``KW * C`` if runs are merged.
+        Any strides; ``run = C / G``.
     bias : ndarray, shape (O,), or None
     target : ndarray, shape (N, D', H', W', O), C-contiguous
         Modified in place.
@@ -309,14 +317,12 @@ def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gat
         False if nothing was computed: padding is a pixel of zeros here, whose product with an infinite or NaN
         element of the kernel would not be 0.
     """
-    pixels = source.shape[0] * gather.positions[0] * gather.positions[1] * gather.positions[2]
-    if pixels == 0:
+    count = source.shape[0] * gather.positions[0] * gather.positions[1] * gather.positions[2]
+    if count == 0:
         return True
     taps, run, outputs = w.shape
-    size = 0
-    if in_vectors(source.itemsize, run, outputs // groups, groups):  # as if all channels were one group
-        size, groups = run, 1
-    shape = (grouped_shape if size else tile_shape)(source.itemsize, outputs // groups)
+    size, groups = run, 1  # as if all channels were one group
+    shape = grouped_shape(source.itemsize, outputs)
     packed, finite = pack(w, groups, shape)
     if padded and not finite:
         return False
@@ -325,20 +331,15 @@ def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gat
     if bias is not None:
         per_group = -(-(outputs // groups) // shape.columns) * shape.columns
         starts.reshape(groups, per_group)[:, : outputs // groups] = bias.reshape(groups, -1)
-    row_bytes = shape.columns * shape.itemsize
-    slice_run = max(1, min(run, SLICE_BYTES // row_bytes))
-    slice_taps = max(1, SLICE_BYTES // (run * row_bytes)) if slice_run == run else 1
-    if size:
-        slice_taps, slice_run = taps, run
-    tiles = max(1, min(BLOCK_PIXELS // shape.rows, -(-pixels // shape.rows)))
-    blocks = -(-pixels // (tiles * shape.rows))
+    tiles = max(1, min(BLOCK_PIXELS // shape.rows, -(-count // shape.rows)))
+    blocks = -(-count // (tiles * shape.rows))
     shifts = [np.array(shift, np.int64) for shift in gather.shifts]
     nothing = np.zeros(max(run, source.shape[4]), source.dtype)
     simple = (gather.positions, gather.step, (0, 0, 0), gather.size, gather.target_step, gather.target_first)
     parallel_for(
         _make(shape, size), blocks * panels, source, packed, starts, target, nothing,
-        simple, *shifts, tiles, groups, slice_taps, slice_run,
-        nanoseconds=2 * pixels * taps * run * outputs / FLOP_PER_NANOSECOND,
+        simple, *shifts, tiles, groups, taps, run,
+        nanoseconds=2 * count * taps * run * outputs / FLOP_PER_NANOSECOND,
     )  # fmt: skip
     return True
 
@@ -355,7 +356,7 @@ def _multiply(
         padded = reaches(gather)[1]
         done = _run(source, w.reshape(gather.taps, run, outputs), bias, target, gather, groups, padded)
         if done and rectify:
-            np.copyto(target, 0, where=target <= 0)
+            target[...] = rectify_all(target)
         return done
     return pixels.multiply(source, w, bias, target, gather, groups, rectify)
 
@@ -433,6 +434,16 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
         return planes.multiply(gy, parts, None, gx)
     gy = channels_last(gy, gx.dtype)
     return all(_multiply(gy, matrices, None, gx, gather, groups) for gather, matrices in parts)
+
+
+def has_padding(window: Window) -> bool:
+    """Whether any window reaches beyond the input."""
+    return any(
+        before or (out - 1) * stride + (kernel_size - 1) * dilation >= size
+        for size, kernel_size, stride, dilation, before, out in zip(
+            window.size, window.kernel, window.stride, window.dilation, window.before, window.out
+        )
+    )
 
 
 def pad_width(x: Array, before: int, after: int) -> Array:

@@ -32,7 +32,18 @@ from numba.extending import intrinsic
 
 from .emitter import Emitter, Shape
 
-__all__ = ["copy_tile", "gather_tile", "grouped_outer_tile", "grouped_tile", "outer_tile", "product_tile", "ramp", "scatter_tile", "shift_tile", "transpose_tile"]
+__all__ = [
+    "copy_tile",
+    "gather_tile",
+    "grouped_outer_tile",
+    "grouped_tile",
+    "outer_tile",
+    "product_tile",
+    "ramp",
+    "scatter_tile",
+    "shift_tile",
+    "transpose_tile",
+]
 
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
@@ -152,8 +163,7 @@ def _emit_product(
     _connect(sums_tap, emit.grid(lambda r, v: first[v]), from_start)
     _connect(sums_tap, present, from_target)
     pixels = [
-        builder.gep(emit.pointer(builder.load(builder.gep(row_table, [emit.constant(r)]))), [skip])
-        for r in range(rows)
+        builder.gep(emit.pointer(builder.load(builder.gep(row_table, [emit.constant(r)]))), [skip]) for r in range(rows)
     ]
     b_tap = b_before
     if scattered:
@@ -193,14 +203,14 @@ def _emit_product(
     else:
         # A branch, not a selection: most layers have no rectifier, and those with few terms would notice.
         zero = ir.Constant(emit.vector, None)
-        decide, rectified_block = (builder.function.append_basic_block(f"tile.{name}") for name in ("decide", "rectify"))
+        decide, rectified_block = (
+            builder.function.append_basic_block(f"tile.{name}") for name in ("decide", "rectify")
+        )
         builder.cbranch(another, tap_block, decide)
         builder.position_at_end(decide)
         builder.cbranch(builder.icmp_signed("!=", rectify, emit.constant(0)), rectified_block, store_block)
         builder.position_at_end(rectified_block)
-        rectified = emit.grid(
-            lambda r, v: builder.select(builder.fcmp_ordered("<=", new[r][v], zero), zero, new[r][v])
-        )
+        rectified = emit.grid(lambda r, v: builder.select(builder.fcmp_ordered("<=", new[r][v], zero), zero, new[r][v]))
         builder.branch(store_block)
         builder.position_at_end(store_block)
         last = emit.phis()
