@@ -26,7 +26,7 @@ from .emitter import Emitter, Shape, lanes, register_count
 from .gather import Gather, reaches
 from .jit import kernel
 from .threads import parallel_for
-from .tile import scatter_tile, transpose_tile
+from .tile import copy_tile, scatter_tile, transpose_tile
 from .workspace import scratch
 
 Array = NDArray[Any]
@@ -158,6 +158,7 @@ def _tile(shape: Shape) -> Any:
 
 def _make_fill(itemsize: int) -> Any:
     transpose, scatter, length = transpose_tile(itemsize), scatter_tile(itemsize), lanes(itemsize)
+    copy = copy_tile(itemsize)
 
     @kernel
     def fill(start: int, stop: int, source: Array, planes: Array, lowest: int, first: bool) -> None:
@@ -171,6 +172,7 @@ def _make_fill(itemsize: int) -> Any:
         some, check = np.full(length, -1, np.int64), np.zeros(length, source.dtype)
         for c in range(whole, channels):
             some[c - whole] = (c - whole) * room * itemsize
+        source_at, planes_at = source.ctypes.data, planes.ctypes.data
         if first:
             rows, width = source.shape[2], source.shape[3]
         else:
@@ -181,8 +183,19 @@ def _make_fill(itemsize: int) -> Any:
             n, at = row // rows, row % rows
             planes[row] = 0
             if first and step == 1:
+                to = planes_at + row * channels * room * itemsize
                 for c in range(channels):
-                    planes[row, c, 0, begin - lowest : end - lowest] = source[n, c, at, begin:end]
+                    line = source_at + (((n * channels + c) * rows + at) * width) * itemsize
+                    q = begin
+                    # A vector's lanes beyond the end of the row hold zeros, as the plane does there.
+                    while q < end and q - lowest + length <= room:
+                        copy(
+                            line + q * itemsize, to + (c * room + q - lowest) * itemsize, min(length, end - q),
+                            check.ctypes.data,
+                        )  # fmt: skip
+                        q += length
+                    for last in range(q, end):
+                        planes[row, c, 0, last - lowest] = source[n, c, at, last]
             elif first:
                 for c in range(channels):
                     for q in range(begin, end):
