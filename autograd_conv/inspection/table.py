@@ -9,10 +9,10 @@ from typing import Any
 from ..primitive import _ANSWER, _ARGUMENT, _RESIDUAL, _SHAPE
 from ..tape import RECALLS, Leaf, Output, Record, Tape, saved_bytes
 
-__all__ = ["arguments", "saved_names", "summary", "table"]
+__all__ = ["arguments", "layout", "saved_names", "summary", "table"]
 
 
-def _layout(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+def layout(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Rows as columns of equal width; those in `right` are set flush right."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return "\n".join(
@@ -89,7 +89,7 @@ def table(tape: Tape) -> str:
                 state_of(record), short_line(line),
             )
         )  # fmt: skip
-    return _layout(rows, right=(0, 6))
+    return layout(rows, right=(0, 6))
 
 
 def _kept_once(records: Sequence[Record]) -> int:
@@ -118,4 +118,4 @@ def summary(tape: Tape) -> str:
         for name, (count, size) in sorted(counts.items(), key=lambda item: (-item[1][1], item[0]))
     ]
     rows.append(("all, arrays once", str(len(tape.records)), f"{_kept_once(tape.records):,}"))
-    return _layout(rows, right=(1, 2))
+    return layout(rows, right=(1, 2))
