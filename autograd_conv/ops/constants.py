@@ -47,9 +47,10 @@ def without_history(function: Callable[..., Any], summary: str, finish: Callable
     """A function of NumPy, applied to the values of Tensors."""
     name = function.__name__
     try:
-        parameters = list(inspect.signature(function).parameters)
+        signature = inspect.signature(function)
     except ValueError:  # built in, without a signature to read
-        parameters = []
+        signature = None
+    parameters = [] if signature is None else list(signature.parameters)
     out_at = parameters.index("out") if "out" in parameters else None
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -64,6 +65,8 @@ def without_history(function: Callable[..., Any], summary: str, finish: Callable
         return result if out is None else assign_out(name, out[0] if isinstance(out, tuple) else out, result)
 
     call.__name__ = call.__qualname__ = name
+    if signature is not None:
+        call.__signature__ = signature  # type: ignore[attr-defined]
     call.__doc__ = f"""{summary}
 
     Parameters
