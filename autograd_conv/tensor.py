@@ -99,7 +99,7 @@ class Tensor:
     _shared: bool
 
     def __init__(self, array: ArrayLike, dtype: Any = None, requires_grad: bool = False) -> None:
-        values = np.array(array._array if isinstance(array, Tensor) else array, dtype=dtype, order="C")
+        values = np.array(array._array if isinstance(array, Tensor) else array, dtype=dtype, order="K")
         if values.dtype.kind not in "biufc":
             raise TypeError(
                 f"tensor: argument 'array' has dtype {values.dtype}; a Tensor holds booleans, integers, "
@@ -133,7 +133,7 @@ class Tensor:
                 f"Tensor.data: cannot assign {array.dtype} values to a Tensor of dtype {self.dtype}; "
                 "convert them with astype first"
             )
-        self._array = np.array(array, dtype=self.dtype, order="C")
+        self._array = np.array(array, dtype=self.dtype, order="K")
         self._exposed = self._shared = False
 
     @property

@@ -51,7 +51,7 @@ _REASONS = {
     "a class, whose instances hold ndarrays; see polyval and its neighbours": "poly1d",
     "a type that Tensor stands beside": "ndarray ufunc",
     "it is about NumPy's installation": (
-        "__array_namespace_info__ core ctypeslib dtypes exceptions f2py get_include getbufsize info lib setbufsize "
+        "core ctypeslib dtypes exceptions f2py get_include getbufsize info lib setbufsize "
         "show_config show_runtime test testing typing"
     ),
     "masked arrays are a type of their own; see where and the where= of reductions": "ma",
