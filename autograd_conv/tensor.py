@@ -474,11 +474,10 @@ class Tensor:
     def __dlpack__(
         self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
     ) -> Any:
-        """The values as a DLPack capsule; a copy, because Tensors share no memory that others may write to."""
-        if copy is not None and not copy:
-            raise BufferError("Tensor.__dlpack__: argument 'copy' is False; a Tensor hands out copies only")
+        """The values as a DLPack capsule: a copy, or with ``copy=False`` the memory of `data`."""
         options = {"stream": stream, "max_version": max_version, "dl_device": dl_device}
-        return self._array.copy().__dlpack__(**{k: v for k, v in options.items() if v is not None})
+        array = self.data if copy is not None and not copy else self._array.copy()
+        return array.__dlpack__(**{k: v for k, v in options.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[Any, Any]:
         """Kind and number of the device, for DLPack."""

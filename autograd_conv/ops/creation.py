@@ -205,7 +205,8 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: Any = None, requires_gra
         With ``__dlpack__`` and ``__dlpack_device__``.
     device : None or "cpu"
     copy : bool, optional
-        For compatibility: a Tensor shares no memory that others may write to, so it is always a copy.
+        A Tensor shares no memory that others may write to, so False is only for Tensors, which are handed back
+        without their history.
     requires_grad : bool
         Whether gradients with respect to the result are wanted.
 
@@ -216,12 +217,16 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: Any = None, requires_gra
 
     Raises
     ------
+    BufferError
+        If `copy` is False and `x` is no Tensor.
     ValueError
-        If `copy` is False.
+        If `device` is neither None nor "cpu".
     """
     check_device("from_dlpack", device)
     if copy is not None and not copy:
-        raise ValueError("from_dlpack: argument 'copy' is False; a Tensor shares no memory with other arrays")
+        if isinstance(x, Tensor):
+            return x.detach()
+        raise BufferError("from_dlpack: argument 'copy' is False; a Tensor shares no memory with other arrays")
     return _constant(np.from_dlpack(x), requires_grad)
 
 

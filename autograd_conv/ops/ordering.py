@@ -11,7 +11,7 @@ from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw
 from .conversion import asarray
 from .indexing import take_along_axis
-from .shape import ravel
+from .shape import flip, ravel
 
 __all__ = ["argsort", "partition", "sort"]
 
@@ -64,8 +64,8 @@ def argsort(
     kind = _kind("argsort", kind, stable)
     if descending and x.ndim:
         # What comes last in a stable ascending order of the reversed elements comes first, and ties stay in order.
-        positions = _argsort(np.flip(x, axis), axis=axis, kind="stable")
-        return np.flip(x.shape[axis] - 1 - positions, axis)  # type: ignore[return-value]
+        positions: Tensor = _argsort(flip(x, axis), axis=axis, kind="stable")
+        return flip(x.shape[axis] - 1 - positions, axis)
     result: Tensor = _argsort(x, axis=axis, kind=kind)
     return result
 
