@@ -34,17 +34,17 @@ KEYWORDS = {
 NAMES = {
     "": (
         "abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift bitwise_or "
-        "bitwise_right_shift bitwise_xor broadcast_arrays broadcast_to can_cast ceil clip conj copysign cos cosh divide e equal "
-        "exp expm1 finfo floor floor_divide greater greater_equal hypot iinfo imag inf isdtype isfinite isinf isnan less "
-        "less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul matrix_transpose maximum "
-        "minimum moveaxis multiply nan negative newaxis nextafter nonzero not_equal permute_dims pi positive pow real reciprocal "
-        "remainder result_type round sign signbit sin sinh sqrt square subtract tan tanh tile trunc unique_all unique_counts "
-        "unique_inverse unique_values where "
-        "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
+        "bitwise_right_shift bitwise_xor broadcast_arrays broadcast_to can_cast ceil clip conj copysign cos cosh "
+        "divide e equal exp expm1 finfo floor floor_divide greater greater_equal hypot iinfo imag inf isdtype "
+        "isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or "
+        "logical_xor matmul matrix_transpose maximum minimum moveaxis multiply nan negative newaxis nextafter "
+        "nonzero not_equal permute_dims pi positive pow real reciprocal remainder result_type round sign signbit "
+        "sin sinh sqrt square subtract tan tanh tile trunc unique_all unique_counts unique_inverse unique_values "
+        "where bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
     ),
     "linalg": (
-        "cholesky cross det diagonal eigh eigvalsh inv matmul matrix_norm matrix_power matrix_rank matrix_transpose outer pinv qr "
-        "slogdet solve svd svdvals tensordot trace vecdot vector_norm "
+        "cholesky cross det diagonal eigh eigvalsh inv matmul matrix_norm matrix_power matrix_rank "
+        "matrix_transpose outer pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm "
     ),
     "fft": ("fft fftfreq fftn fftshift hfft ifft ifftn ifftshift ihfft irfft irfftn rfft rfftfreq rfftn "),
 }
