@@ -11,17 +11,7 @@ import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils
 
-__all__ = [
-    "Emitter",
-    "Shape",
-    "grouped_shape",
-    "in_vectors",
-    "lanes",
-    "outer_shape",
-    "register_count",
-    "side",
-    "tile_shape",
-]
+__all__ = ["Emitter", "Shape", "in_vectors", "lanes", "outer_shape", "register_count", "side", "tile_shape"]
 
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 
@@ -113,19 +103,9 @@ def outer_shape(itemsize: int, rows: int, columns: int) -> Shape:
 
 
 def in_vectors(itemsize: int, inputs: int, outputs: int, groups: int) -> bool:
-    """Whether vectors of channels hold whole groups, so that `grouped_tile` and `grouped_outer_tile` serve."""
+    """Whether vectors of channels hold whole groups, so that `stencil.row_tile` and `stencil.row_outer_tile` serve."""
     length = lanes(itemsize)
     return groups > 1 and inputs == outputs <= min(8, length) and length % inputs == 0
-
-
-@functools.cache
-def grouped_shape(itemsize: int, columns: int) -> Shape:
-    """The shape of a tile for small groups: as `tile_shape`, with rows for the pixels of each tap in registers too."""
-    rows = {32: 5, 16: 3}[register_count()]
-    vectors = min(
-        (4, 3, 2, 1) if register_count() == 32 else (2, 1), key=lambda v: -(-columns // (v * lanes(itemsize))) * v
-    )
-    return Shape(itemsize, rows, vectors)
 
 
 class Emitter:
@@ -190,6 +170,10 @@ class Emitter:
             for v in range(self.shape.vectors)
         ]
 
+    def store(self, value: Any, pointer: Any, offset: int) -> None:
+        stored = self.builder.store(value, self.vector_at(pointer, offset))
+        stored.align = self.shape.itemsize
+
     def load_masked(self, pointer: Any, offset: int, mask: Any) -> Any:
         align = ir.Constant(_I32, self.shape.itemsize)
         zero = ir.Constant(self.vector, None)
@@ -209,29 +193,24 @@ class Emitter:
         """The number at `pointer` in all lanes."""
         return self._splat(self.builder.load(pointer), self.vector)
 
-    def spread(self, vector: Any, size: int, which: int) -> Any:
-        """`vector` with number `which` of each group of `size` lanes in all lanes of the group."""
-        if size == 1:
-            return vector
-        lanes_ = [lane - lane % size + which for lane in range(self.length)]
-        indices = ir.Constant(ir.VectorType(_I32, self.length), lanes_)
-        return self.builder.shuffle_vector(vector, ir.Constant(self.vector, ir.Undefined), indices)
-
     def transposed(self, rows: list[Any]) -> list[Any]:
-        """L vectors, transposed: in stage s, blocks of ``2**s`` lanes change places between rows ``2**s`` apart."""
-        builder, n = self.builder, self.length
+        """The columns of L vectors, as vectors.
+
+        ``L log2(L)`` shuffles of two vectors: in stage s, blocks of ``2**s`` lanes change places between rows that
+        are ``2**s`` apart.
+        """
+        n = self.length
         indices = ir.VectorType(_I32, n)
         half = 1
         while half < n:
             # Lane j of the new row i: where bit `half` of i and j agree it stays, else they trade places.
-            low = [j if j & half == 0 else n + j - half for j in range(n)]
-            high = [j + half if j & half == 0 else n + j for j in range(n)]
+            low = ir.Constant(indices, [j if j & half == 0 else n + j - half for j in range(n)])
+            high = ir.Constant(indices, [j + half if j & half == 0 else n + j for j in range(n)])
             new = list(rows)
             for i in range(n):
                 if i & half == 0:
-                    a, b = rows[i], rows[i + half]
-                    new[i] = builder.shuffle_vector(a, b, ir.Constant(indices, low))
-                    new[i + half] = builder.shuffle_vector(a, b, ir.Constant(indices, high))
+                    new[i] = self.builder.shuffle_vector(rows[i], rows[i + half], low)
+                    new[i + half] = self.builder.shuffle_vector(rows[i], rows[i + half], high)
             rows = new
             half *= 2
         return rows

@@ -5,6 +5,7 @@ The results are Tensors without history: gradients do not flow through positions
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -43,18 +44,23 @@ def dress(result: Any) -> Any:
     return result
 
 
+@functools.cache
+def _position_of_out(function: Callable[..., Any]) -> int:
+    """Where among the arguments of a function its ``out`` stands; 0 if there is none. Reading signatures is slow."""
+    try:
+        parameters = list(inspect.signature(function).parameters)
+    except ValueError:  # built in, without a signature to read
+        return 0
+    return parameters.index("out") if "out" in parameters else 0
+
+
 def without_history(function: Callable[..., Any], summary: str, finish: Callable[[Any], Any] = dress) -> Any:
     """A function of NumPy, applied to the values of Tensors."""
     name = function.__name__
-    try:
-        signature = inspect.signature(function)
-    except ValueError:  # built in, without a signature to read
-        signature = None
-    parameters = [] if signature is None else list(signature.parameters)
-    out_at = parameters.index("out") if "out" in parameters else None
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if out_at is not None and len(args) > out_at:
+        out_at = _position_of_out(function) if len(args) > 1 else 0
+        if 0 < out_at < len(args):
             kwargs["out"], args = args[out_at], (*args[:out_at], None, *args[out_at + 1 :])
         out = kwargs.pop("out", None)
         try:
@@ -65,8 +71,7 @@ def without_history(function: Callable[..., Any], summary: str, finish: Callable
         return result if out is None else assign_out(name, out[0] if isinstance(out, tuple) else out, result)
 
     call.__name__ = call.__qualname__ = name
-    if signature is not None:
-        call.__signature__ = signature  # type: ignore[attr-defined]
+    call.__wrapped__ = function  # type: ignore[attr-defined]  # whose signature is read when somebody asks
     call.__doc__ = f"""{summary}
 
     Parameters
@@ -82,9 +87,9 @@ def without_history(function: Callable[..., Any], summary: str, finish: Callable
     return call
 
 
-def constant(function: Callable[..., Any], summary: str) -> Callable[..., Any]:
+def constant(function: Callable[..., Any], summary: str, finish: Callable[[Any], Any] = dress) -> Callable[..., Any]:
     """Make and register the function that stands for one of NumPy whose results have no derivative."""
-    ours: Callable[..., Any] = without_history(function, summary)
+    ours: Callable[..., Any] = without_history(function, summary, finish)
     register_numpy(function, ours)
     CONSTANT.add(function)
     return ours

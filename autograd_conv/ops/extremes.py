@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dispatch import implements
 from ..primitive import primitive
-from ..tensor import ArrayLike, Tensor, raw
+from ..tensor import ArrayLike, Tensor, raw, wrap
 from .constants import constant
 from .conversion import asarray
 from .reduction import Axes, finish, kept_shape, tupled
@@ -97,4 +97,7 @@ all = constant(np.all, "Whether all elements are true, over axes.")
 any = constant(np.any, "Whether any element is true, over axes.")
 argmax = constant(np.argmax, "Position of the first of the largest elements; of the first NaN, if any.")
 argmin = constant(np.argmin, "Position of the first of the smallest elements; of the first NaN, if any.")
-count_nonzero = constant(np.count_nonzero, "Number of elements that are not zero, over axes.")
+# NumPy returns an int if it counts them all.
+count_nonzero = constant(
+    np.count_nonzero, "Number of elements that are not zero, over axes.", lambda count: wrap(np.asarray(count))
+)

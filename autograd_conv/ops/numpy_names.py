@@ -37,6 +37,7 @@ _REASONS = {
     "texts, records and Python objects are no numbers": (
         "bytes_ char character flexible object_ rec recarray record str_ strings void"
     ),
+    "newer releases of NumPy have it under another name; see isin and trapezoid": "in1d trapz",
     "NumPy advises against matrices; arrays with two axes do the same": "asmatrix bmat matrix",
     "it reads files; make a Tensor of the array, as in autograd_conv.tensor(numpy.loadtxt(...))": (
         "fromfile fromregex genfromtxt load loadtxt memmap"

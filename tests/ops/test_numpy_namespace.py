@@ -34,7 +34,8 @@ def _script():
     return module
 
 
-@pytest.mark.parametrize("name", sorted(np.__all__))
+# Some releases list names of their own machinery.
+@pytest.mark.parametrize("name", [name for name in sorted(np.__all__) if not re.match("_[^_]", name)])
 def test_every_name_of_numpy_has_its_place(name):
     original = getattr(np, name)
     if name in OURS:
