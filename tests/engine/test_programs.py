@@ -367,6 +367,18 @@ def test_an_ndarray_that_is_filled_says_what_to_do():
         out[:] = x
 
 
+@pytest.mark.parametrize("function", [np.argmax, lambda x: np.sum(x) > 2, lambda x: np.allclose(x, x)])
+def test_values_without_a_derivative_say_so(function):
+    with pytest.raises(TypeError, match="has no derivative; booleans and integers are constants"):
+        ac.grad(function)(np.array([1.0, 2.0]))
+    with pytest.raises(TypeError, match="hvp"):
+        ac.hvp(function)(np.array([1.0, 2.0]), np.ones(2))
+
+
+def test_a_constant_is_no_mistake():
+    np.testing.assert_array_equal(ac.grad(lambda x: sum([value for value in x if value > 5]))(np.ones(2)), [0.0, 0.0])
+
+
 def test_derivative_of_a_dictionary_of_lists():
     parameters = {"weights": [np.ones((2, 3)), np.full((3, 2), 0.5)], "bias": np.zeros(3)}
     x = np.arange(4.0).reshape(2, 2)
