@@ -222,6 +222,11 @@ def _scalar(name: str, call: _Call) -> Tensor:
         raise TypeError(
             f"{name}: the function must return a real scalar, it returned {raw(output).dtype}; use vjp with a cotangent"
         )
+    if isinstance(output, bool) or getattr(raw(output), "dtype", np.dtype(float)).kind in "biu":
+        raise TypeError(
+            f"{name}: the function returned {np.asarray(raw(output)).dtype}, which has no derivative; booleans and "
+            "integers are constants (comparisons, positions and counts are)"
+        )
     return as_tensor(output)
 
 

@@ -471,9 +471,13 @@ class Tensor:
             raise ValueError(f"Tensor.__array_namespace__: version {api_version!r} of the standard is not known")
         return sys.modules[__package__]
 
-    def __dlpack__(self, **options: Any) -> Any:
-        """The values as a DLPack capsule; a copy, because Tensors share no memory that others may write to."""
-        return self._array.copy().__dlpack__(**{k: v for k, v in options.items() if k != "copy"})
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    ) -> Any:
+        """The values as a DLPack capsule: a copy, or with ``copy=False`` the memory of `data`."""
+        options = {"stream": stream, "max_version": max_version, "dl_device": dl_device}
+        array = self.data if copy is not None and not copy else self._array.copy()
+        return array.__dlpack__(**{k: v for k, v in options.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[Any, Any]:
         """Kind and number of the device, for DLPack."""

@@ -71,6 +71,7 @@ def without_history(function: Callable[..., Any], summary: str, finish: Callable
         return result if out is None else assign_out(name, out[0] if isinstance(out, tuple) else out, result)
 
     call.__name__ = call.__qualname__ = name
+    call.__wrapped__ = function  # type: ignore[attr-defined]  # whose signature is read when somebody asks
     call.__doc__ = f"""{summary}
 
     Parameters

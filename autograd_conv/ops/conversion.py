@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array_api import check_device
 from ..dispatch import FUNCTIONS, implements, lookup
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor
@@ -36,6 +37,7 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
     Tensor
         The cotangent is converted back. Integers and booleans have no derivative, so history ends there.
     """
+    check_device("astype", device)
     values = asarray(x)
     if not copy and values.dtype == np.dtype(dtype):
         return values
@@ -142,7 +144,15 @@ def asarray(
     copy: bool | None = None,
     like: Any = None,
 ) -> Tensor:
-    """As `array`, but a Tensor of the right type is handed back as it is, unless `copy`."""
+    """As `array`, but a Tensor of the right type is handed back as it is, unless `copy`.
+
+    `order`, `like` and `device` (None or "cpu") are for compatibility. ``copy=False`` is a ValueError where a copy is
+    needed: for another type of elements, and for anything but a Tensor.
+    """
+    if device is not None:
+        check_device("asarray", device)
+    if copy is False and (not isinstance(a, Tensor) or (dtype is not None and a.dtype != dtype)):
+        raise ValueError(f"asarray: argument 'copy' is False, but a Tensor of dtype {dtype} must be a copy of the data")
     if isinstance(a, Tensor) and not copy:
         return a if dtype is None or a.dtype == dtype else astype(a, dtype)
     if isinstance(a, (list, tuple, Tensor)):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array_api import check_device
 from ..dispatch import CONSTANT, implements, register_numpy
 from ..tensor import ArrayLike, Tensor, wrap
 from .constants import dress, strip
@@ -32,25 +33,107 @@ Shape = int | Sequence[int]
 Function = Callable[..., Tensor]
 
 
-def _creator(function: Callable[..., Any], summary: str) -> Function:
-    """A function of NumPy's that makes an array, as one that makes a Tensor."""
+def _constant(values: Any, requires_grad: Any) -> Tensor:
+    # A copy, for the memory may be that of a buffer.
+    result = wrap(np.array(values, order="C"))
+    if requires_grad:
+        result.requires_grad = True
+    return result
+
+
+_RETURNS = """
+
+    Returns
+    -------
+    Tensor
+        A constant: nothing is recorded.
+
+    Raises
+    ------
+    ValueError
+        If `device` is neither None nor "cpu".
+    """
+
+
+def _named(create: Function, original: Callable[..., Any], doc: str) -> Function:
+    create.__name__ = create.__qualname__ = original.__name__
+    create.__doc__ = doc
+    CONSTANT.add(original)
+    return create
+
+
+def _of_shape(function: Callable[..., Any], summary: str) -> Function:
+    """``numpy.zeros`` and its like, for Tensors."""
     name = function.__name__
 
-    def create(*args: Any, requires_grad: Any = False, **kwargs: Any) -> Tensor:
-        # A copy, for the memory may be that of a buffer.
-        result = wrap(np.array(function(*strip(args), **strip(kwargs)), order="C"))
-        if requires_grad:
-            result.requires_grad = True
-        return result
+    def create(
+        shape: Shape, dtype: Any = None, order: str = "C", *, device: Any = None, requires_grad: Any = False
+    ) -> Tensor:
+        check_device(name, device)
+        return _constant(function(strip(shape), dtype), requires_grad)
 
-    CONSTANT.add(function)
-    create.__name__ = create.__qualname__ = name
-    create.__doc__ = f"""{summary}
+    doc = f"""{summary}
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+    dtype : dtype, optional
+        float64 by default.
+    order : str
+        For compatibility; the order of elements in memory has no meaning for Tensors.
+    device : None or "cpu"
+    requires_grad : bool
+        Whether gradients with respect to the result are wanted."""
+    return _named(create, function, doc + _RETURNS)
+
+
+def _like(function: Callable[..., Any], summary: str) -> Function:
+    """``numpy.zeros_like`` and its like, for Tensors."""
+    name = function.__name__
+
+    def create(
+        a: ArrayLike,
+        dtype: Any = None,
+        order: str = "K",
+        subok: Any = True,
+        shape: Shape | None = None,
+        *,
+        device: Any = None,
+        requires_grad: Any = False,
+    ) -> Tensor:
+        check_device(name, device)
+        return _constant(function(strip(a), dtype, shape=strip(shape)), requires_grad)
+
+    doc = f"""{summary}
+
+    Parameters
+    ----------
+    a : array_like
+    dtype : dtype, optional
+        That of `a` by default.
+    order, subok
+        For compatibility.
+    shape : int or sequence of int, optional
+        That of `a` by default.
+    device : None or "cpu"
+    requires_grad : bool
+        Whether gradients with respect to the result are wanted."""
+    register_numpy(function, create)
+    return _named(create, function, doc + _RETURNS)
+
+
+def _creator(function: Callable[..., Any], summary: str) -> Function:
+    """Another function of NumPy's that makes an array, as one that makes a Tensor."""
+
+    def create(*args: Any, requires_grad: Any = False, **kwargs: Any) -> Tensor:
+        return _constant(function(*strip(args), **strip(kwargs)), requires_grad)
+
+    doc = f"""{summary}
 
     Parameters
     ----------
     *args, **kwargs
-        As for ``numpy.{name}``.
+        As for ``numpy.{function.__name__}``.
     requires_grad : bool
         Whether gradients with respect to the result are wanted.
 
@@ -59,27 +142,92 @@ def _creator(function: Callable[..., Any], summary: str) -> Function:
     Tensor
         A constant: nothing is recorded.
     """
-    return create
+    return _named(create, function, doc)
 
 
-zeros = _creator(np.zeros, "A Tensor of zeros.")
-ones = _creator(np.ones, "A Tensor of ones.")
-empty = _creator(np.empty, "A Tensor whose elements have yet to be assigned.")
-eye = _creator(np.eye, "A matrix with ones on one diagonal and zeros elsewhere.")
+zeros = _of_shape(np.zeros, "A Tensor of zeros.")
+ones = _of_shape(np.ones, "A Tensor of ones.")
+empty = _of_shape(np.empty, "A Tensor whose elements have yet to be assigned.")
+zeros_like = _like(np.zeros_like, "Zeros, of the shape and dtype of another array.")
+ones_like = _like(np.ones_like, "Ones, of the shape and dtype of another array.")
+empty_like = _like(np.empty_like, "Elements yet to be assigned, of the shape and dtype of another array.")
+
 identity = _creator(np.identity, "The square identity matrix.")
 tri = _creator(np.tri, "A matrix of ones on and below a diagonal, zeros above.")
-
-from_dlpack = _creator(np.from_dlpack, "The numbers of an array of another library, copied.")
 frombuffer = _creator(np.frombuffer, "Numbers from the bytes of an object.")
 fromiter = _creator(np.fromiter, "Numbers from an iterable, of a given dtype.")
 fromstring = _creator(np.fromstring, "Numbers from a text.")
 
-zeros_like = _creator(np.zeros_like, "Zeros, of the shape and dtype of another array.")
-ones_like = _creator(np.ones_like, "Ones, of the shape and dtype of another array.")
-empty_like = _creator(np.empty_like, "Elements yet to be assigned, of the shape and dtype of another array.")
-register_numpy(np.zeros_like, zeros_like)
-register_numpy(np.ones_like, ones_like)
-register_numpy(np.empty_like, empty_like)
+CONSTANT.update({np.eye, np.from_dlpack})
+
+
+def eye(
+    N: int,
+    M: int | None = None,
+    k: int = 0,
+    dtype: Any = None,
+    order: str = "C",
+    *,
+    device: Any = None,
+    requires_grad: Any = False,
+) -> Tensor:
+    """A matrix with ones on one diagonal and zeros elsewhere.
+
+    Parameters
+    ----------
+    N, M : int
+        Rows, and columns (as many as rows by default).
+    k : int
+        The diagonal: positive above the main one, negative below.
+    dtype : dtype, optional
+        float64 by default.
+    order : str
+        For compatibility.
+    device : None or "cpu"
+    requires_grad : bool
+        Whether gradients with respect to the result are wanted.
+
+    Returns
+    -------
+    Tensor
+        Shape (N, M); a constant.
+    """
+    check_device("eye", device)
+    return _constant(np.eye(N, M, k, dtype if dtype is not None else np.float64), requires_grad)
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: Any = None, requires_grad: Any = False) -> Tensor:
+    """The numbers of an array of another library, copied.
+
+    Parameters
+    ----------
+    x : object
+        With ``__dlpack__`` and ``__dlpack_device__``.
+    device : None or "cpu"
+    copy : bool, optional
+        A Tensor shares no memory that others may write to, so False is only for Tensors, which are handed back
+        without their history.
+    requires_grad : bool
+        Whether gradients with respect to the result are wanted.
+
+    Returns
+    -------
+    Tensor
+        A constant.
+
+    Raises
+    ------
+    BufferError
+        If `copy` is False and `x` is no Tensor.
+    ValueError
+        If `device` is neither None nor "cpu".
+    """
+    check_device("from_dlpack", device)
+    if copy is not None and not copy:
+        if isinstance(x, Tensor):
+            return x.detach()
+        raise BufferError("from_dlpack: argument 'copy' is False; a Tensor shares no memory with other arrays")
+    return _constant(np.from_dlpack(x), requires_grad)
 
 
 class _Grid:

@@ -11,7 +11,7 @@ from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw
 from .conversion import asarray
 from .indexing import take_along_axis
-from .shape import ravel
+from .shape import flip, ravel
 
 __all__ = ["argsort", "partition", "sort"]
 
@@ -35,6 +35,7 @@ def argsort(
     order: None = None,
     *,
     stable: bool | None = None,
+    descending: bool = False,
 ) -> Tensor:
     """Positions that sort an array along an axis; integers, without derivative.
 
@@ -48,17 +49,24 @@ def argsort(
     order : None
         For compatibility.
     stable : bool, optional
-        Whether equal elements must keep their order.
+        Whether equal elements must keep their order; they always do if `descending`.
+    descending : bool
+        Largest first (Array API standard).
 
     Returns
     -------
     Tensor
-        NaN come last.
+        NaN come last, or first if `descending`.
     """
     x = asarray(a)
     if axis is None:
         x, axis = ravel(x), 0
-    result: Tensor = _argsort(x, axis=axis, kind=_kind("argsort", kind, stable))
+    kind = _kind("argsort", kind, stable)
+    if descending and x.ndim:
+        # What comes last in a stable ascending order of the reversed elements comes first, and ties stay in order.
+        positions: Tensor = _argsort(flip(x, axis), axis=axis, kind="stable")
+        return flip(x.shape[axis] - 1 - positions, axis)
+    result: Tensor = _argsort(x, axis=axis, kind=kind)
     return result
 
 
@@ -70,6 +78,7 @@ def sort(
     order: None = None,
     *,
     stable: bool | None = None,
+    descending: bool = False,
 ) -> Tensor:
     """Sort along an axis; parameters as for `argsort`.
 
@@ -80,7 +89,7 @@ def sort(
         x, axis = ravel(x), 0
     if x.ndim == 0:
         raise ValueError("sort: a has no axes; it must have at least one")
-    return take_along_axis(x, argsort(x, axis, kind or "stable", stable=stable), axis)
+    return take_along_axis(x, argsort(x, axis, kind or "stable", stable=stable, descending=descending), axis)
 
 
 @implements(np.partition)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ..array_api import check_device
 from ..dispatch import implements
 from ..tensor import ArrayLike, Tensor
 from .constants import strip
@@ -26,7 +28,13 @@ def _made(array: Any, requires_grad: bool) -> Tensor:
 
 
 def arange(
-    start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, requires_grad: bool = False, **kwargs: Any
+    start: Any,
+    stop: Any = None,
+    step: Any = None,
+    dtype: Any = None,
+    *,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Numbers at a given distance, without the end; gradients reach `start` and `step`.
 
@@ -35,6 +43,7 @@ def arange(
     start, stop, step : scalar
         As for ``numpy.arange``; one number alone is `stop`.
     dtype : dtype, optional
+    device : None or "cpu"
     requires_grad : bool
         Whether gradients with respect to the result are wanted.
 
@@ -42,6 +51,7 @@ def arange(
     -------
     Tensor
     """
+    check_device("arange", device)
     bounds = strip((start,) if stop is None else (start, stop))
     values = np.arange(*bounds, **({} if step is None else {"step": strip(step)}), dtype=dtype)
     if stop is None or not _has_history(start, step):
@@ -50,7 +60,15 @@ def arange(
     return astype(result, values.dtype, copy=False)
 
 
-def full(shape: Any, fill_value: ArrayLike, dtype: Any = None, *, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def full(
+    shape: Any,
+    fill_value: ArrayLike,
+    dtype: Any = None,
+    order: str = "C",
+    *,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """One value, or an array broadcast, in a given shape; gradients reach it.
 
     Parameters
@@ -59,6 +77,9 @@ def full(shape: Any, fill_value: ArrayLike, dtype: Any = None, *, requires_grad:
     fill_value : array_like
     dtype : dtype, optional
         By default that of `fill_value`.
+    order : str
+        For compatibility.
+    device : None or "cpu"
     requires_grad : bool
         Whether gradients with respect to the result are wanted.
 
@@ -66,6 +87,7 @@ def full(shape: Any, fill_value: ArrayLike, dtype: Any = None, *, requires_grad:
     -------
     Tensor
     """
+    check_device("full", device)
     if not isinstance(fill_value, (Tensor, list, tuple)):
         return _made(np.full(strip(shape), fill_value, dtype), requires_grad)
     value = asarray(fill_value, dtype)
@@ -77,20 +99,36 @@ def full_like(
     a: ArrayLike,
     fill_value: ArrayLike,
     dtype: Any = None,
-    *,
+    order: str = "K",
+    subok: bool = True,
     shape: Any = None,
+    *,
+    device: Any = None,
     requires_grad: bool = False,
-    **kwargs: Any,
 ) -> Tensor:
     """One value, in the shape and dtype of another array; gradients reach the value."""
+    check_device("full_like", device)
     like = asarray(a)
     return full(like.shape if shape is None else shape, fill_value, dtype or like.dtype, requires_grad=requires_grad)
+
+
+def _with_parameters(original: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a function of NumPy, with what the standard and Tensors add to it."""
+    signature = inspect.signature(original)
+    more = {"device": None, "requires_grad": False}
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for name, default in more.items()
+        if name not in signature.parameters
+    ]
+    return signature.replace(parameters=[*signature.parameters.values(), *added])
 
 
 def _space(name: str, between: Callable[..., Any], summary: str) -> Callable[..., Any]:
     original = getattr(np, name)
 
     def function(start: ArrayLike, stop: ArrayLike, num: int = 50, *args: Any, axis: int = 0, **kwargs: Any) -> Any:
+        check_device(name, kwargs.pop("device", None))
         requires_grad = kwargs.pop("requires_grad", False)
         result = original(strip(start), strip(stop), num, *strip(args), axis=axis, **strip(kwargs))
         more = (*args, *kwargs.values())
@@ -124,6 +162,7 @@ def _space(name: str, between: Callable[..., Any], summary: str) -> Callable[...
     -------
     Tensor
     """
+    function.__signature__ = _with_parameters(original)  # type: ignore[attr-defined]
     return implements(original)(function)
 
 

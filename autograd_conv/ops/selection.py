@@ -76,20 +76,20 @@ _clip.defvjp(
 @implements(np.clip)
 def clip(
     a: ArrayLike,
-    a_min: ArrayLike | None = None,
-    a_max: ArrayLike | None = None,
-    out: Tensor | None = None,
-    *,
     min: ArrayLike | None = None,
     max: ArrayLike | None = None,
+    out: Tensor | None = None,
+    *,
+    a_min: ArrayLike | None = None,
+    a_max: ArrayLike | None = None,
 ) -> Tensor:
     """Limit values to an interval.
 
     Parameters
     ----------
     a : array_like
-    a_min, a_max : array_like, optional
-        Bounds; None: no bound. Also named `min` and `max`.
+    min, max : array_like, optional
+        Bounds; None: no bound. NumPy's other names for them are `a_min` and `a_max`.
     out : Tensor, optional
         Where to store the result.
 
