@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
 from heapq import heappop, heappush
@@ -250,6 +250,7 @@ class Tape:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.lines: list[str] = []
+        self.in_sweep: list[bool] = []
         self._tokens: list[Token[State]] = []
 
     def __enter__(self) -> Tape:
@@ -261,10 +262,12 @@ class Tape:
         STATE.reset(self._tokens.pop())
 
     def keep(self, record: Record) -> None:
-        """Append a record with the line that it was made in, and mark it so that sweeps leave it whole."""
+        """Append a record with where it was made, and mark it so that sweeps leave it whole."""
         record.kept = True
+        line, in_sweep = origin()
         self.records.append(record)
-        self.lines.append(user_line())
+        self.lines.append(line)
+        self.in_sweep.append(in_sweep)
 
     def clear(self) -> None:
         """Let go of all records; from now on sweeps may free them."""
@@ -272,6 +275,7 @@ class Tape:
             record.kept = False
         self.records.clear()
         self.lines.clear()
+        self.in_sweep.clear()
 
     @contextmanager
     def pause(self) -> Iterator[None]:
@@ -353,17 +357,118 @@ class Tape:
 
         return summary(self)
 
+    def plot(self, path: str | os.PathLike[str] | None = None, names: Mapping[str, Any] | None = None) -> str:
+        """Draw the graph of the records as SVG: parameters, activations and gradients, with their sizes.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            File to write.
+        names : mapping of str to Tensor, optional
+            What to call leaves and results: ``{"weight": w}``.
+
+        Returns
+        -------
+        str
+            The SVG text, which notebooks show as a picture.
+
+        Raises
+        ------
+        TypeError
+            If `names` is no mapping of names to Tensors.
+
+        Examples
+        --------
+        >>> import autograd_conv as ac
+        >>> x = ac.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        >>> with ac.Tape() as tape:
+        ...     y = ac.sum(x * x)
+        >>> picture = tape.plot(names={"x": x})
+        >>> picture.startswith("<svg"), picture.count('class="box activation"')
+        (True, 2)
+        """
+        from .inspection.drawing import plot
+
+        return plot(self, path, names)
+
+    def page(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        output: Any = None,
+        grad: Any = None,
+        names: Mapping[str, Any] | None = None,
+    ) -> str:
+        """An HTML page that steps through the backward sweep: cotangents as pictures, formulas, and the graph.
+
+        Runs the sweep once, and changes no ``grad``. The page needs no network.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            File to write.
+        output : Tensor, optional
+            Where the sweep begins; by default the result of the last record of a forward computation.
+        grad : array_like, optional
+            Its cotangent; 1, if it has one element.
+        names : mapping of str to Tensor, optional
+            What to call leaves and results.
+
+        Returns
+        -------
+        str
+            The HTML text, which notebooks show as a page.
+
+        Raises
+        ------
+        ValueError
+            If the tape is empty; if `grad` is missing or has another shape than `output`.
+        TypeError
+            If `names` is no mapping of names to Tensors, or `output` no Tensor.
+        AutodiffError
+            If `output` does not require grad; as for `Tensor.backward`.
+        """
+        from .inspection.page import page
+
+        return page(self, path, output, grad, names)
+
+    def _repr_html_(self) -> str:
+        from .inspection.notebook import tape_html
+
+        return tape_html(self)
+
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
 _KERNELS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "kernels") + os.sep
+_DEMO = os.path.join(_PACKAGE, "demo") + os.sep  # programs as a user writes them
+
+
+def origin() -> tuple[str, bool]:
+    """File and line, outside this package, that the running operation was called from; and whether a sweep did it."""
+    frame: Any = sys._getframe(1)
+    in_sweep = False
+    while frame is not None:
+        code = frame.f_code
+        name = code.co_filename
+        if not name.startswith((_PACKAGE, _KERNELS)) or name.startswith(_DEMO):
+            # A rule that a user wrote stands between its operations and the sweep.
+            return f"{name}:{frame.f_lineno}", in_sweep or _below_sweep(frame)
+        in_sweep = in_sweep or code is sweep.__code__
+        frame = frame.f_back
+    return "", in_sweep
+
+
+def _below_sweep(frame: Any) -> bool:
+    """Whether a sweep is among the callers of `frame`."""
+    while frame is not None:
+        if frame.f_code is sweep.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def user_line() -> str:
     """File and line, outside this package, that the running operation was called from."""
-    frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, _KERNELS)):
-        frame = frame.f_back
-    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return origin()[0]
 
 
 def saved_bytes(record: Record) -> int:

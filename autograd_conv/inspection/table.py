@@ -23,7 +23,7 @@ def _layout(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     )
 
 
-def _shape(shape: Any) -> str:
+def shape_text(shape: Any) -> str:
     return str(tuple(shape)).replace(" ", "")
 
 
@@ -51,18 +51,18 @@ def arguments(record: Record, index: dict[int, int]) -> list[str]:
         if parent is None:
             texts.append("const")
         elif isinstance(parent, Leaf):
-            texts.append(f"leaf{_shape(parent.shape)}")
+            texts.append(f"leaf{shape_text(parent.shape)}")
         else:
             place = f"#{index[parent.number]}" if parent.number in index else "outside"
             part = f".{parent.index}" if isinstance(parent, Output) else ""
-            texts.append(f"{place}{part}{_shape(parent.shape)}")
+            texts.append(f"{place}{part}{shape_text(parent.shape)}")
     return texts
 
 
 def _outputs(record: Record) -> tuple[str, str]:
     if type(record.dtype) is tuple:
-        return ", ".join(_shape(shape) for shape in record.shape), ", ".join(str(dtype) for dtype in record.dtype)
-    return _shape(record.shape), str(record.dtype)
+        return ", ".join(shape_text(shape) for shape in record.shape), ", ".join(str(dtype) for dtype in record.dtype)
+    return shape_text(record.shape), str(record.dtype)
 
 
 def state_of(record: Record) -> str:
