@@ -145,7 +145,7 @@ def _leaf_box(leaf: Leaf, names: Mapping[Any, str]) -> Box:
     return Box(f"leaf-{leaf.number}", "parameter", title, [f"{shape_text(leaf.shape)} {leaf.dtype}", size], grad)
 
 
-def _record_box(tape: Tape, k: int, record: Record, names: Mapping[Any, str]) -> Box:
+def _record_box(k: int, record: Record, line: str, in_sweep: bool, names: Mapping[Any, str]) -> Box:
     name = names.get(record.number, "")
     saved = saved_names(record)
     lines = []
@@ -164,12 +164,12 @@ def _record_box(tape: Tape, k: int, record: Record, names: Mapping[Any, str]) ->
     else:
         lines.append("saves nothing")
     title = f"#{k} {record.name}" + (f" = {_plain_name(name)}" if name else "")
-    note = short_line(tape.lines[k])
-    kind = "gradient" if tape.in_sweep[k] else "activation"
+    note = short_line(line)
+    kind = "gradient" if in_sweep else "activation"
     return Box(f"record-{k}", kind, title, lines, note=f"{title} at {note}" if note else title)
 
 
-def graph_of(tape: Tape, names: Mapping[Any, str]) -> Graph:
+def graph_of(tape: Tape, names: Mapping[Any, str], first: int = 0) -> Graph:
     """The graph of a tape.
 
     Parameters
@@ -177,11 +177,13 @@ def graph_of(tape: Tape, names: Mapping[Any, str]) -> Graph:
     tape : Tape
     names : mapping
         As from `names_of`.
+    first : int
+        What to count records from.
     """
-    index = {record.number: k for k, record in enumerate(tape.records)}
+    index = {record.number: k for k, record in enumerate(tape.records, first)}
     known: set[str] = set()
     graph = Graph()
-    for k, record in enumerate(tape.records):
+    for k, record in enumerate(tape.records, first):
         fixed = constants(record)
         for argnum, parent in enumerate(record.parents):
             label = argument_name(record, argnum)
@@ -205,7 +207,7 @@ def graph_of(tape: Tape, names: Mapping[Any, str]) -> Graph:
                 known.add(box.key)
                 graph.boxes.append(box)
             graph.edges.append(Edge(box.key, f"record-{k}", label))
-        graph.boxes.append(_record_box(tape, k, record, names))
+        graph.boxes.append(_record_box(k, record, tape.lines[k - first], tape.in_sweep[k - first], names))
     return graph
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..primitive import _ANSWER, _ARGUMENT, _RESIDUAL, _SHAPE
 from ..tape import RECALLS, Leaf, Output, Record, Tape, saved_bytes
 
-__all__ = ["arguments", "saved_names", "summary", "table"]
+__all__ = ["arguments", "kept_once", "saved_names", "shape_text", "short_line", "state_of", "summary", "table"]
 
 
 def _layout(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -92,7 +92,7 @@ def table(tape: Tape) -> str:
     return _layout(rows, right=(0, 6))
 
 
-def _kept_once(records: Sequence[Record]) -> int:
+def kept_once(records: Sequence[Record]) -> int:
     """Bytes of all arrays that records keep, each counted once."""
     seen: dict[int, int] = {}
     stack: list[Any] = [record.saved or () for record in records]
@@ -117,5 +117,5 @@ def summary(tape: Tape) -> str:
         (name, str(count), f"{size:,}")
         for name, (count, size) in sorted(counts.items(), key=lambda item: (-item[1][1], item[0]))
     ]
-    rows.append(("all, arrays once", str(len(tape.records)), f"{_kept_once(tape.records):,}"))
+    rows.append(("all, arrays once", str(len(tape.records)), f"{kept_once(tape.records):,}"))
     return _layout(rows, right=(1, 2))
