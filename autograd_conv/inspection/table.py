@@ -9,7 +9,7 @@ from typing import Any
 from ..primitive import _ANSWER, _ARGUMENT, _RESIDUAL, _SHAPE
 from ..tape import RECALLS, Leaf, Output, Record, Tape, saved_bytes
 
-__all__ = ["arguments", "kept_once", "saved_names", "shape_text", "short_line", "state_of", "summary", "table"]
+__all__ = ["arguments", "cells", "kept_once", "saved_names", "shape_text", "short_line", "state_of", "summary", "table"]
 
 
 def _layout(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -77,11 +77,11 @@ def short_line(line: str) -> str:
     return os.path.basename(line)
 
 
-def table(tape: Tape) -> str:
-    """A line for each record: index, primitive, arguments, output, what is saved and its bytes, source line."""
+def cells(tape: Tape, most: int | None = None) -> list[tuple[str, ...]]:
+    """A head, and for each record (the first `most` of them): index, primitive, arguments, output, what is saved, line."""
     index = {record.number: k for k, record in enumerate(tape.records)}
-    rows = [("#", "primitive", "arguments", "output", "dtype", "saved", "bytes", "line")]
-    for k, (record, line) in enumerate(zip(tape.records, tape.lines)):
+    rows: list[tuple[str, ...]] = [("#", "primitive", "arguments", "output", "dtype", "saved", "bytes", "line")]
+    for k, (record, line) in enumerate(zip(tape.records[:most], tape.lines)):
         shape, dtype = _outputs(record)
         rows.append(
             (
@@ -89,7 +89,12 @@ def table(tape: Tape) -> str:
                 state_of(record), short_line(line),
             )
         )  # fmt: skip
-    return _layout(rows, right=(0, 6))
+    return rows
+
+
+def table(tape: Tape) -> str:
+    """A line for each record: index, primitive, arguments, output, what is saved and its bytes, source line."""
+    return _layout(cells(tape), right=(0, 6))
 
 
 def kept_once(records: Sequence[Record]) -> int:
