@@ -73,9 +73,12 @@ from .derivatives import (
 from .dispatch import register_numpy as register_numpy
 from .errors import AutodiffError as AutodiffError
 from .hooks import saved_tensors_hooks as saved_tensors_hooks
+from .inspection.anomaly import detect_anomaly as detect_anomaly
 from .kernels.threads import get_num_threads as get_num_threads, set_num_threads as set_num_threads
 from .nn.methods import is_exact as is_exact, set_exact as set_exact
 from .primitive import Primitive as Primitive, primitive as primitive
+from .special import logsumexp as logsumexp
 from .serialization import load as load, save as save
+from .startup import warmup as warmup
 from .tape import Tape as Tape, enable_grad as enable_grad, is_grad_enabled as is_grad_enabled, no_grad as no_grad
 from .tensor import Tensor as Tensor, tensor as tensor

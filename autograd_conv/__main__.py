@@ -139,7 +139,7 @@ def _add_show(commands: Any) -> None:
         "show",
         help="step through the backward sweep of the digits network in a browser",
         description="Write an HTML page on which one steps through the backward sweep of the digits network, record by "
-        "record: the graph, each cotangent as a picture, the rule that made it and its formula. The page needs no network.",
+        "record: the graph, each cotangent as a picture, the rule that made it and its formula. The page is one file.",
         epilog=EXIT_CODES,
     )
     command.add_argument(

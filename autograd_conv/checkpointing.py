@@ -36,7 +36,7 @@ class _Collector:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def keep(self, record: Record) -> None:
+    def keep(self, record: Record, args: Any) -> None:
         self.records.append(record)
 
 

@@ -258,7 +258,7 @@ def saved_tensors_hooks(pack: Callable[[np.ndarray], Any], unpack: Callable[[Any
     import weakref
 
     class _Packer:
-        def keep(self, record: Record) -> None:
+        def keep(self, record: Record, args: Any) -> None:
             saved = record.saved
             if not saved or not any(isinstance(value, (np.ndarray, tuple)) for value in saved):
                 return

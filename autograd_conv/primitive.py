@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
@@ -45,7 +46,7 @@ from .memory import SEALS, settle
 from .tape import STATE, Output, Record, new_record
 from .tensor import Tensor, raw, wrap
 
-__all__ = ["Primitive", "primitive", "repeat_to", "unbroadcast"]
+__all__ = ["PRIMITIVES", "Primitive", "primitive", "repeat_to", "unbroadcast"]
 
 Rule = Callable[..., Any]
 
@@ -54,6 +55,10 @@ _ARGUMENT, _ANSWER, _RESIDUAL, _SHAPE, _DTYPE, _SETTING, _INDEX = range(7)
 
 # One dictionary for all records without settings. Nobody writes to it.
 _NO_SETTINGS: dict[str, Any] = {}
+
+
+PRIMITIVES: weakref.WeakSet[Primitive] = weakref.WeakSet()
+"""All primitives that there are."""
 
 
 class _Plan:
@@ -169,6 +174,7 @@ class Primitive:
         self._rules: dict[str, Rule] = {}
         self._joint: Rule | None = None
         self._plans: dict[int, _Plan] = {}
+        PRIMITIVES.add(self)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -332,7 +338,7 @@ class Primitive:
                 else:
                     saved = plan.save(args, arrays, array, residuals)
                 output._node = new_record(
-                    plan, settings or _NO_SETTINGS, tuple(parents), saved, array.shape, dtype, tapes
+                    plan, settings or _NO_SETTINGS, tuple(parents), saved, array.shape, dtype, tapes, arrays
                 )
         return output
 
@@ -356,7 +362,8 @@ class Primitive:
             return wrap(array)
         plan = self._plans.get(3) or self._plan(3)
         saved = plan.pick((x._array, array))  # type: ignore[misc]
-        return wrap(array, new_record(plan, _NO_SETTINGS, (node,), saved, array.shape, dtype, tapes))
+        args = (x._array,) if tapes else ()
+        return wrap(array, new_record(plan, _NO_SETTINGS, (node,), saved, array.shape, dtype, tapes, args))
 
     def binary(self, x: Any, y: Any) -> Any:
         """``self(x, y)`` for a universal function of two arguments: the usual case of a call, unrolled."""
@@ -389,7 +396,8 @@ class Primitive:
             saved = plan.pick((a, b, array))
         else:
             saved = plan.save((x, y), (a, b), array, ())
-        return wrap(array, new_record(plan, _NO_SETTINGS, (x_node, y_node), saved, array.shape, dtype, tapes))
+        args = (a, b) if tapes else ()
+        return wrap(array, new_record(plan, _NO_SETTINGS, (x_node, y_node), saved, array.shape, dtype, tapes, args))
 
     def _finish_multiple(
         self,
@@ -410,7 +418,7 @@ class Primitive:
             saved = plan.save(args, arrays, answer, residuals)
             shapes = tuple([array.shape for array in answer])
             dtypes = tuple([array.dtype for array in answer])
-            record = new_record(plan, settings or _NO_SETTINGS, tuple(parents), saved, shapes, dtypes, tapes)
+            record = new_record(plan, settings or _NO_SETTINGS, tuple(parents), saved, shapes, dtypes, tapes, arrays)
             for k, output in enumerate(outputs):
                 if output.dtype.kind in "fc":
                     output._node = Output(record, k)

@@ -99,7 +99,7 @@ class Tensor:
     _shared: bool
 
     def __init__(self, array: ArrayLike, dtype: Any = None, requires_grad: bool = False) -> None:
-        values = np.array(array._array if isinstance(array, Tensor) else array, dtype=dtype, order="C")
+        values = np.array(array._array if isinstance(array, Tensor) else array, dtype=dtype, order="K")
         if values.dtype.kind not in "biufc":
             raise TypeError(
                 f"tensor: argument 'array' has dtype {values.dtype}; a Tensor holds booleans, integers, "
@@ -133,7 +133,7 @@ class Tensor:
                 f"Tensor.data: cannot assign {array.dtype} values to a Tensor of dtype {self.dtype}; "
                 "convert them with astype first"
             )
-        self._array = np.array(array, dtype=self.dtype, order="C")
+        self._array = np.array(array, dtype=self.dtype, order="K")
         self._exposed = self._shared = False
 
     @property
@@ -440,7 +440,7 @@ class Tensor:
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         function = lookup(ufunc if method == "__call__" else (ufunc, method))
-        if kwargs.keys() != {"out"}:
+        if "out" not in kwargs or len(kwargs) > 1:
             return function(*inputs, **kwargs)
         # Functions that a user registered need not know of out=.
         results = function(*inputs)
@@ -506,9 +506,13 @@ class Tensor:
         return lookup(np.imag)(self)
 
     @property
-    def flat(self) -> Iterator[Tensor]:
-        """The elements in row-major order."""
-        return iter(self.reshape(-1))
+    def flat(self) -> Flat:
+        """The elements in row-major order, to step through, to read and to assign to."""
+        return Flat(self)
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        lookup(np.put)(self, range(self.size), value)
 
     def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
         return lookup(np.sum)(self, axis, dtype, out, keepdims, **more)
@@ -580,16 +584,22 @@ class Tensor:
     def dot(self, other: Any, out: Any = None) -> Tensor:
         return lookup(np.dot)(self, other, out)
 
-    def astype(self, dtype: Any, copy: bool = True) -> Tensor:
+    def astype(
+        self, dtype: Any, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Tensor:
+        if casting != "unsafe" and not np.can_cast(self.dtype, dtype, casting):
+            raise TypeError(
+                f"Tensor.astype: casting={casting!r} does not convert {self.dtype} to {np.dtype(dtype)}; 'unsafe' does"
+            )
         return FUNCTIONS["astype"](self, dtype, copy=copy)
 
-    def copy(self) -> Tensor:
-        return lookup(np.copy)(self)
+    def copy(self, order: str = "C") -> Tensor:
+        return lookup(np.copy)(self, order)
 
     def conj(self) -> Tensor:
         return lookup(np.conjugate)(self)
 
-    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
         return lookup(np.reshape)(self, shape[0] if len(shape) == 1 else shape, order)
 
     def ravel(self, order: str = "C") -> Tensor:
@@ -649,9 +659,36 @@ class Tensor:
         """Assign to elements by their position in row-major order."""
         lookup(np.put)(self, indices, values, mode)
 
+    def tobytes(self, order: Any = "C") -> bytes:
+        """The values as bytes."""
+        return self._array.tobytes(order)
+
     def fill(self, value: Any) -> None:
         """Assign one value to all elements."""
         self[...] = value
+
+
+class Flat:
+    """The elements of a Tensor as one row, as ``ndarray.flat``."""
+
+    __slots__ = ("_tensor",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self._tensor.reshape(-1))
+
+    def __len__(self) -> int:
+        return self._tensor.size
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return self._tensor.reshape(-1)[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        row = self._tensor.reshape(-1)
+        row[key] = value
+        self._tensor._become(row.reshape(self._tensor.shape))
 
 
 ArrayLike: TypeAlias = Tensor | np.ndarray | float | int | complex | bool | np.generic | Sequence[Any]

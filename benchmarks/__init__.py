@@ -5,19 +5,26 @@ quotients of their times is what is reported. Before anything is timed, their re
 
 | module | what it holds |
 |---|---|
-| ``shapes`` | the table of named layers |
-| ``contenders`` | who can be measured, and how each sets up an operation of a layer |
-| ``im2col`` | convolution and pooling in NumPy alone: the peer |
+| ``shapes``, ``networks`` | the named layers, and the networks that are trained |
+| ``contenders`` | who can be measured, a module each, and how each sets up a layer or a step of training |
+| ``im2col`` | convolution and pooling in NumPy alone: a peer |
 | ``loops`` | plain Python loops for what ``autograd_conv.kernels.naive`` has none for |
 | ``measure`` | how two callables are timed against each other |
-| ``suite`` | what is measured in a run, and the run |
-| ``startup``, ``first_gradient`` | import, compilation, recording |
-| ``report``, ``picture`` | what becomes of the figures: table, JSON, README; PNG |
+| ``suite`` | sections ``layers``, ``others``, ``methods``: operations of layers |
+| ``training`` | section ``training``: whole steps |
+| ``recording`` | section ``recording``: the cost of a recorded operation |
+| ``memory`` | section ``memory``: the peak of a training step, bytes of a record |
+| ``startup``, ``first_gradient`` | section ``startup``: import, compilation |
+| ``growth`` | section ``growth``: batch, channels, size, threads |
+| ``peak`` | section ``roofline``: what the machine can do at most |
+| ``interpreter`` | fresh processes, for what can be measured only once in one |
+| ``report``, ``tables``, ``readme``, ``pictures`` | what becomes of the figures |
 | ``environment`` | threads, machine, versions |
 | ``progress`` | the progress bar |
 
-To measure another library, add a contender to ``contenders.CONTENDERS``, and if it is not always installed, its name
-to ``contenders.OPTIONAL_PEERS``; another layer, a line to ``shapes.LAYERS``; another kind of work, a class beside
+To measure another library, add a contender (``contenders``); another layer, a line to ``shapes.LAYERS`` or
+``shapes.OTHERS``; another network, one to ``networks.NETWORKS``; another kind of work, a class beside
 ``shapes.Convolution``, which contenders then prepare; another formulation of convolutions, a line to
-``contenders.METHODS``, and its name in ``shapes.FORMULATIONS``.
+``contenders.METHODS``, and its name in ``shapes.FORMULATIONS``; another section, its name in ``report.SECTIONS`` and
+``__main__.SECTIONS``, what runs it in ``__main__``, its text in ``report.TEXTS``.
 """

@@ -1,8 +1,9 @@
-"""``python -m benchmarks``: measure, print a table, write JSON and PNG; ``--readme`` regenerates the README's."""
+"""``python -m benchmarks``: measure, print tables, write JSON and pictures; ``--readme`` regenerates the README's."""
 
 import argparse
 import importlib.util
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,19 +14,26 @@ from .errors import BenchmarkError
 if TYPE_CHECKING:
     from .contenders import Contender
 
-HERE = Path(__file__).resolve().parent
-JSON, PNG, README = HERE / "results.json", HERE / "results.png", HERE.parent / "README.md"
-
-# What else a machine may do, in CPUs for each that there is, before the user is told. A BLAS whose threads have to
-# wait for a CPU takes up to a hundred times as long.
-MOST_LOAD = 0.2
+ROOT = Path(__file__).resolve().parent.parent
+JSON, PICTURES, README = ROOT / "benchmarks" / "results.json", ROOT / "benchmarks" / "results", ROOT / "README.md"
+# Pictures that README.md shows.
+SHOWN = ROOT / "docs" / "benchmarks"
 
 # How long to measure a pair, and how many turns to take at least.
-SECONDS, ROUNDS = 0.8, 5
-QUICK_SECONDS, QUICK_ROUNDS = 0.02, 2
+SECONDS, ROUNDS = 0.2, 3
+QUICK_SECONDS, QUICK_ROUNDS = 0.005, 2
 
-# What a run consists of.
-SECTIONS = ("layers", "methods", "startup")
+# What is longer is measured for so many times as long: a step of training, a convolution with both gradients.
+TRAINING_FACTOR, GROWTH_FACTOR = 6, 1.5
+
+# The sections of a run: `report.SECTIONS`, which cannot be imported before the environment is prepared.
+SECTIONS = ("layers", "roofline", "training", "memory", "recording", "startup", "growth", "others", "methods")
+
+# With --quick every so many layers: of different kinds.
+QUICK_STRIDE = 4
+
+# With whom other layers are compared.
+OTHERS_PEERS = ("torch", "numpy", "loops")
 
 
 def _positive(kind: type, text: str) -> Any:
@@ -51,9 +59,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     result = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure convolution and pooling against plain Python loops, NumPy and, where it is installed, "
-        "PyTorch, as ratios; the ways to compute a convolution against each other; import and compilation. A whole run "
-        "also writes benchmarks/results.json and results.png, and with --readme the table in README.md.",
+        description="Measure convolution, training, memory and start-up against PyTorch, JAX, MyGrad, autograd and "
+        "SciPy (each where it is installed), NumPy and plain Python loops, as ratios. A whole run also writes "
+        "benchmarks/results.json and pictures to benchmarks/results/; with --readme, tables and pictures in README.md.",
     )
     add = result.add_argument
     add("--quick", action="store_true", help="tiny layers, few turns: checks that everything runs, not how fast")
@@ -63,29 +71,35 @@ def parser() -> argparse.ArgumentParser:
         choices=SECTIONS,
         action="append",
         default=[],
-        help="part of the run (repeatable; default: all; with --only layers and methods, with other choices layers)",
+        help="part of the run (repeatable; default: all; with --only, --against or --subject those of layers)",
     )
-    add("--against", metavar="NAME", action="append", default=[], help="peers to compare layers with (repeatable)")
-    add("--subject", metavar="NAME", help="what is compared with them (default: autograd_conv)")
+    add("--against", metavar="NAME", action="append", default=[], help="peers to compare with (repeatable)")
+    add("--subject", metavar="NAME", help="what layers are compared with theirs (default: autograd_conv)")
     add("--seconds", type=_seconds, metavar="S", help=f"how long to measure each pair (default: {SECONDS})")
     add("--threads", type=_count, metavar="N", help="threads of every contender (default: all CPUs)")
     add("--json", type=Path, metavar="PATH", help="write the figures there")
-    add("--png", type=Path, metavar="PATH", help="draw the figures there")
-    add("--readme", action="store_true", help="rewrite the table between the markers in README.md")
+    add("--pictures", type=Path, metavar="DIR", help="draw the figures there, a picture for each section that has one")
+    add(
+        "--readme",
+        action="store_true",
+        help="rewrite what stands between the markers in README.md, and the pictures there; with --section, the other "
+        "sections are taken from benchmarks/results.json, if they were measured on the same machine",
+    )
     add("--print-only", action="store_true", help="a whole run writes only the files that are asked for")
     add("--from", dest="source", type=Path, metavar="PATH", help="measure nothing: take the figures of this JSON file")
-    add("--list", action="store_true", help="list layers and contenders, and end")
+    add("--list", action="store_true", help="list layers, networks and contenders, and end")
     return result
 
 
 def _listing() -> str:
     from .contenders import CONTENDERS, METHODS
-    from .shapes import FORMULATIONS, LAYERS
+    from .networks import NETWORKS
+    from .shapes import FORMULATIONS, LAYERS, OTHERS, names
 
-    names = [layer.name for layer in (*LAYERS, *(layer for layer, _ in FORMULATIONS))]
-    width = max(map(len, names))
-    lines = [f"{layer.name:{width}}  {layer.description}" for layer in LAYERS]
+    width = max(map(len, names()))
+    lines = [f"{layer.name:{width}}  {layer.description}" for layer in (*LAYERS, *OTHERS)]
     lines += [f"{layer.name:{width}}  {layer.description}: {', '.join(methods)}" for layer, methods in FORMULATIONS]
+    lines += [f"{network.name:{width}}  {network.title}" for network in NETWORKS]
     for contender in CONTENDERS.values():
         reason = contender.missing()
         lines.append(f"{contender.name:{width}}  {contender.title}{'' if reason is None else f' (missing: {reason})'}")
@@ -98,68 +112,104 @@ def _sections(options: argparse.Namespace) -> list[str]:
     if options.section:
         return [name for name in SECTIONS if name in options.section]
     if options.against or options.subject:
-        return ["layers"]
-    return ["layers", "methods"] if options.only else list(SECTIONS)
+        return ["layers", "others"]
+    return ["layers", "others", "methods"] if options.only else list(SECTIONS)
 
 
-def _measure(options: argparse.Namespace, threads: int, whole: bool) -> dict[str, Any]:
+def _measure(options: argparse.Namespace, threads: int) -> dict[str, Any]:
     """Run what `options` ask for and return the report."""
-    from . import startup
-    from .contenders import DISTRIBUTIONS, METHODS, SUBJECT, default_peers, find
+    from . import growth, memory, peak, recording, startup, suite, training
+    from .contenders import CONTENDERS, LAYOUTS, METHODS, SUBJECT, default_peers, find
     from .progress import Progress
     from .report import FORMAT
-    from .shapes import select
-    from .suite import plan, plan_formulations, run
+    from .shapes import FORMULATIONS, LAYERS, OTHERS, selection
 
-    sections = _sections(options)
-    layers, formulations = select(options.only)
-    layers, formulations = layers if "layers" in sections else (), formulations if "methods" in sections else ()
-    steps = startup.STEPS if "startup" in sections else 0
-    if not layers and not formulations and not steps:
-        raise BenchmarkError("there is nothing to measure: no layer of that name is in that section")
-    if not layers and options.png is not None:
-        raise BenchmarkError("--png draws the section 'layers', of which nothing is to be measured")
+    sections, quick = _sections(options), options.quick
+    names, sparse = selection(options.only), slice(None, None, QUICK_STRIDE if quick and not options.only else None)
     subject = find(options.subject or SUBJECT)
-    names = options.against or (default_peers() if layers else [])
-    peers = [find(name) for name in dict.fromkeys(names)]
-    seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
-    rounds = QUICK_ROUNDS if options.quick else ROUNDS
-    comparisons = plan(layers, peers, options.quick)
-    of_methods = plan_formulations(formulations, options.quick)
-    others = {name: number for peer in peers for name, number in DISTRIBUTIONS.get(peer.name, {}).items()}
-    machine = environment.describe(threads, others)
-    if not options.quick and (machine["load"] or 0) > MOST_LOAD * machine["cores"]:
+    peers = [find(name) for name in dict.fromkeys(options.against or default_peers())]
+    peer_names = [peer.name for peer in peers]
+    seconds = options.seconds or (QUICK_SECONDS if quick else SECONDS)
+    rounds = QUICK_ROUNDS if quick else ROUNDS
+    others = [peer for peer in peers if options.against or peer.name in OTHERS_PEERS]
+
+    # Of each section, how many steps it takes, and what makes them.
+    layers = suite.plan([layer for layer in LAYERS[sparse] if layer.name in names], peers, quick, LAYOUTS)
+    more = suite.plan([layer for layer in OTHERS[sparse] if layer.name in names], others, quick)
+    formulations = suite.plan_formulations([pair for pair in FORMULATIONS[sparse] if pair[0].name in names], quick)
+    steps = training.plan(peers, quick)
+    torch = next((peer for peer in peers if peer.name == "torch"), None)
+    with_memory = memory.plan(peer_names, quick) if memory.missing() is None else []
+    counts = {
+        "layers": len(layers), "others": len(more), "methods": len(formulations), "training": len(steps),
+        "recording": len(recording.plan(peer_names)), "memory": len(with_memory), "startup": startup.STEPS,
+        "growth": len(growth.plan(quick, threads)), "roofline": 1,
+    }  # fmt: skip
+    if not any(counts[section] for section in sections):
+        raise BenchmarkError("there is nothing to measure: no layer of that name is in that section")
+    taking_part = [CONTENDERS[SUBJECT], subject, *peers]
+    versions = {name: number for contender in taking_part for name, number in contender.distributions.items()}
+    machine = environment.describe(threads, versions)
+    if not quick and environment.busy():
         print(
             f"benchmarks: {machine['load']:.1f} of {machine['cores']} CPUs were busy in the last minute; "
-            "what else runs now makes the ratios wrong, those of matrix products above all",
+            "what else runs now makes the ratios wrong",
             file=sys.stderr,
         )
-    methods = {}
-    with Progress(len(comparisons) + len(of_methods) + steps) as progress:
-        rows = run(comparisons, subject, seconds, rounds, progress)
-        if of_methods:
-            used = dict.fromkeys(comparison.peer_name for comparison in of_methods)
-            methods = {
-                "peers": {name: _described(METHODS[name]) for name in METHODS if name in used},
-                "rows": run(of_methods, find(SUBJECT), seconds, rounds, progress),
-            }
-        beginning = startup.run(options.quick, seconds, rounds, progress) if steps else []
-    return {
+    command = " ".join(["python -m benchmarks", *_settings(options)])
+    report: dict[str, Any] = {
         "format": FORMAT,
-        "command": " ".join(["python -m benchmarks", *_settings(options)]),
-        "whole": whole,
-        "seconds": seconds,
+        "whole": _is_whole(options),
         "machine": machine,
-        "subject": {"name": subject.name, **_described(subject)},
-        "peers": {peer.name: _described(peer) for peer in peers},
-        "rows": rows,
-        "methods": methods,
-        "startup": beginning,
+        "subject": subject.name,
+        "peers": {contender.name: _described(contender) for contender in taking_part},
+        "measured": {section: {"command": command, "date": machine["date"]} for section in sections},
     }
+
+    def measured(section: str, progress: Progress) -> Any:
+        match section:
+            case "layers":
+                return suite.run(layers, subject, seconds, rounds, progress)
+            case "others":
+                return suite.run(more, subject, seconds, rounds, progress)
+            case "methods":
+                used = {comparison.peer_name for comparison in formulations}
+                return {
+                    "peers": {name: _described(METHODS[name]) for name in METHODS if name in used},
+                    "rows": suite.run(formulations, find(SUBJECT), seconds, rounds, progress),
+                }
+            case "training":
+                return training.run(steps, find(SUBJECT), TRAINING_FACTOR * seconds, rounds, progress)
+            case "recording":
+                return recording.run(peer_names, seconds, rounds, progress)
+            case "memory":
+                return memory.run(peer_names, quick, progress)
+            case "startup":
+                return startup.run(peer_names, quick, progress)
+            case "growth":
+                return growth.run(quick, find(SUBJECT), torch, GROWTH_FACTOR * seconds, rounds, progress)
+            case _:
+                progress.begin("what the machine can do")
+                peaks = peak.measure(threads, quick)
+                progress.step()
+                return peaks
+
+    with Progress(sum(counts[section] for section in sections)) as progress:
+        for section in sections:
+            if counts[section]:
+                start = time.perf_counter()
+                report[section] = measured(section, progress)
+                report["measured"][section]["seconds"] = time.perf_counter() - start
+    return report
 
 
 def _described(contender: "Contender") -> dict[str, str]:
     return {"title": contender.title, "about": contender.about}
+
+
+def _is_whole(options: argparse.Namespace) -> bool:
+    """Return whether everything is measured, as in a run without options."""
+    return not (options.quick or options.only or options.section or options.against or options.subject)
 
 
 def _settings(options: argparse.Namespace) -> list[str]:
@@ -175,15 +225,17 @@ def _settings(options: argparse.Namespace) -> list[str]:
 
 def _check_outputs(options: argparse.Namespace) -> None:
     """Raise BenchmarkError for whatever could only fail after the measurements."""
-    from .picture import check_matplotlib
-    from .report import read_readme
+    from .pictures import check_matplotlib
+    from .readme import read_readme
 
-    for path in (options.json, options.png):
-        if path is not None and path.is_dir():
-            raise BenchmarkError(f"cannot write {path}: it is a directory")
+    if options.json is not None and options.json.is_dir():
+        raise BenchmarkError(f"cannot write {options.json}: it is a directory")
+    if options.pictures is not None and options.pictures.is_file():
+        raise BenchmarkError(f"cannot write to {options.pictures}: it is no directory")
+    for path in (options.json, options.pictures):
         if path is not None and not path.parent.is_dir():
             raise BenchmarkError(f"cannot write {path}: there is no directory {path.parent}")
-    if options.png is not None:
+    if options.pictures is not None or options.readme:
         check_matplotlib()
     if options.readme:
         read_readme(README)
@@ -198,34 +250,57 @@ def _go(options: argparse.Namespace) -> None:
         print(_listing())
         return
 
-    from .picture import write_png
-    from .report import read_json, table, write_json, write_readme
+    from .report import merged, read_json, table, write_json
 
-    report = None
+    report = earlier = None
     if options.source is not None:
         settings = _settings(options)
         if settings:
             raise BenchmarkError(f"--from measures nothing, so that {settings[0]} has no meaning")
         report = read_json(options.source)
         whole = report["whole"]
-        if options.png is not None and not report["rows"]:
-            raise BenchmarkError(f"--png draws the section 'layers', of which {options.source} has nothing")
     else:
-        whole = not (options.quick or options.only or options.section or options.against or options.subject)
+        whole = _is_whole(options)
+        if options.readme and not whole:
+            if options.quick or options.only or options.against or options.subject:
+                raise BenchmarkError("--readme: what README.md shows are whole sections, with all peers")
+            earlier = read_json(JSON)
+            whole = True
     if options.readme and not whole:
-        raise BenchmarkError("--readme: the table in README.md is that of a whole run, not of a part of one")
-    if whole and report is None and not options.print_only:
-        options.json, options.png = options.json or JSON, options.png or PNG
+        raise BenchmarkError("--readme: what README.md shows is a whole run, not a part of one")
+    if whole and options.source is None and not options.print_only:
+        options.json, options.pictures = options.json or JSON, options.pictures or PICTURES
     _check_outputs(options)
     if report is None:
-        report = _measure(options, threads, whole)
+        report = _measure(options, threads)
+        if earlier is not None:
+            report = merged(earlier, report)
     print(table(report))
     if options.json is not None:
         write_json(report, options.json)
-    if options.png is not None:
-        write_png(report, options.png)
+    if options.pictures is not None:
+        _draw(report, options.pictures)
     if options.readme:
-        write_readme(report, README)
+        _rewrite_readme(report)
+
+
+def _draw(report: dict[str, Any], directory: Path) -> dict[str, Path]:
+    from .pictures import write_pictures
+
+    directory.mkdir(exist_ok=True)
+    return write_pictures(report, directory)
+
+
+def _rewrite_readme(report: dict[str, Any]) -> None:
+    from .pictures import PICTURES as DRAWN
+    from .readme import write_readme
+    from .report import table
+
+    links = {
+        section: f"![{DRAWN[section][1]}]({path.relative_to(README.parent).as_posix()})"
+        for section, path in _draw(report, SHOWN).items()
+    }
+    write_readme(table(report, links), README)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -236,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
-    except OSError as error:
+    except (OSError, ImportError) as error:  # an installed peer may be broken
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -2,7 +2,9 @@
 
 A machine that others use is at times half as fast as at others. So A and B take turns, in one process, within
 fractions of a second of each other, and what counts is the quotient of the two times of a turn; of all turns, the
-median. Who begins changes from turn to turn. The garbage collector is off meanwhile.
+median. Who begins changes from turn to turn. The garbage collector is off meanwhile. Before each sample there is a
+short rest: the other's threads look for work for some time before they fall asleep, and would do so on the cores on
+which this one is timed.
 """
 
 import gc
@@ -15,6 +17,9 @@ from typing import Any
 
 # A sample lasts at least so long, or the clock and the call would be measured: short work is repeated.
 SAMPLE_SECONDS = 0.002
+
+# Threads of OpenMP fall asleep within a millisecond or so.
+REST_SECONDS = 0.002
 
 # Enough for a median: more turns cost time and do not change it.
 MOST_ROUNDS = 301
@@ -79,6 +84,8 @@ def compare(
     seconds: float,
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
+    rest: Callable[[float], object] = time.sleep,
+    slow: bool = False,
 ) -> Timing:
     """Time `a` against `b`.
 
@@ -92,6 +99,10 @@ def compare(
         How many turns to take at least, whatever time that needs; at least 2.
     clock : callable
         Returns seconds.
+    rest : callable
+        Waits for so many seconds.
+    slow : bool
+        Whether `b` takes so long that finding out how long is too much: one call is a sample.
 
     Returns
     -------
@@ -100,16 +111,21 @@ def compare(
     if rounds < 2:
         raise ValueError(f"compare: rounds must be at least 2, got {rounds}")
     times: list[tuple[float, float]] = []
+
+    def rested(function: Callable[[], Any], calls: int) -> float:
+        rest(REST_SECONDS)
+        return sample(function, calls, clock)
+
     with collector_off():
-        calls_a, calls_b = _calls(a, clock), _calls(b, clock)
+        calls_a, calls_b = _calls(a, clock), 1 if slow else _calls(b, clock)
         end = clock() + seconds
         while len(times) < rounds or (clock() < end and len(times) < MOST_ROUNDS):
             if len(times) % 2 == 0:
-                seconds_a = sample(a, calls_a, clock)
-                seconds_b = sample(b, calls_b, clock)
+                seconds_a = rested(a, calls_a)
+                seconds_b = rested(b, calls_b)
             else:
-                seconds_b = sample(b, calls_b, clock)
-                seconds_a = sample(a, calls_a, clock)
+                seconds_b = rested(b, calls_b)
+                seconds_a = rested(a, calls_a)
             times.append((seconds_a, seconds_b))
     return summary(times, calls_a, calls_b)
 

@@ -89,6 +89,16 @@ class Convolution:
         return math.prod(self.y_shape) * math.prod(self.w_shape[1:])
 
     @property
+    def flop(self) -> int:
+        """Arithmetic operations of each of forward, gx and gw, by the definition; padding counts as if it were read."""
+        return 2 * self.work
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of x, w and y in float32: each of forward, gx and gw reads two of them and writes the third."""
+        return 4 * (math.prod(self.x_shape) + math.prod(self.w_shape) + math.prod(self.y_shape))
+
+    @property
     def description(self) -> str:
         """The shape as the table shows it: ``N,C,H×W → O, KH×KW``, and what is not usual."""
         text = f"{self.batch},{self.channels},{_text(self.size)} → {self.outputs}, {_text(self.kernel)}"
@@ -314,16 +324,27 @@ class AdaptivePooling:
 
 Layer = Convolution | Transposed | Pooling | AdaptivePooling
 
-LAYERS: tuple[Layer, ...] = (
-    Convolution("digits-first", 64, 1, (8, 8), 16, (3, 3), padding=(1, 1)),
-    Convolution("mnist-first", 64, 1, (28, 28), 32, (3, 3), padding=(1, 1)),
-    Convolution("lenet-5x5", 64, 6, (14, 14), 16, (5, 5)),
+# Layers of well-known networks, each with all that makes convolutions differ: many channels and few, large images and
+# small, strides, groups.
+LAYERS: tuple[Convolution, ...] = (
     Convolution("resnet-first-7x7", 4, 3, (224, 224), 64, (7, 7), (2, 2), (3, 3)),
+    Convolution("resnet-3x3-56", 4, 64, (56, 56), 64, (3, 3), padding=(1, 1)),
     Convolution("resnet-3x3-28", 4, 128, (28, 28), 128, (3, 3), padding=(1, 1)),
-    Convolution("resnet-3x3-stride2", 4, 64, (28, 28), 128, (3, 3), (2, 2), (1, 1)),
-    Convolution("resnet-1x1-28", 4, 64, (28, 28), 256, (1, 1)),
+    Convolution("resnet-3x3-14", 4, 256, (14, 14), 256, (3, 3), padding=(1, 1)),
+    Convolution("resnet-3x3-7", 4, 512, (7, 7), 512, (3, 3), padding=(1, 1)),
+    Convolution("resnet-3x3-stride2", 4, 128, (56, 56), 128, (3, 3), (2, 2), (1, 1)),
+    Convolution("resnet-1x1-56", 4, 64, (56, 56), 256, (1, 1)),
+    Convolution("resnet-1x1-14", 4, 1024, (14, 14), 256, (1, 1)),
+    Convolution("mobilenet-depthwise", 4, 144, (56, 56), 144, (3, 3), padding=(1, 1), groups=144),
     Convolution("resnext-grouped", 4, 128, (28, 28), 128, (3, 3), padding=(1, 1), groups=32),
-    Convolution("mobilenet-depthwise", 4, 144, (28, 28), 144, (3, 3), padding=(1, 1), groups=144),
+    Convolution("lenet-5x5", 64, 6, (14, 14), 16, (5, 5)),
+    Convolution("mnist-first", 64, 1, (28, 28), 32, (3, 3), padding=(1, 1)),
+)
+
+# What there is besides: other dimensions, transposed convolution, pooling.
+OTHERS: tuple[Layer, ...] = (
+    Convolution("digits-first", 64, 1, (8, 8), 16, (3, 3), padding=(1, 1)),
+    Convolution("odd-channels-5x5", 4, 33, (29, 31), 47, (5, 5), (2, 2), (2, 2)),
     Convolution("audio-1d", 8, 64, (1000,), 64, (9,), (1,), (0,)),
     Convolution("video-3d", 2, 16, (16, 28, 28), 32, (3, 3, 3), (1, 1, 1), (1, 1, 1)),
     Transposed("transposed-4x4-stride2", 4, 64, (14, 14), 32, (4, 4), (2, 2), (1, 1)),
@@ -345,13 +366,18 @@ FORMULATIONS: tuple[tuple[Convolution, tuple[str, ...]], ...] = (
 )
 
 
-def select(patterns: Sequence[str]) -> tuple[tuple[Layer, ...], tuple[tuple[Convolution, tuple[str, ...]], ...]]:
-    """Return those of `LAYERS` and of `FORMULATIONS` whose name contains, or as a whole matches, one of `patterns`.
+def names() -> list[str]:
+    """Return the names of all layers, each once."""
+    return list(dict.fromkeys(layer.name for layer in (*LAYERS, *OTHERS, *(layer for layer, _ in FORMULATIONS))))
+
+
+def selection(patterns: Sequence[str]) -> set[str]:
+    """Return the names of layers that contain, or as a whole match, one of `patterns`; all names if there are none.
 
     Parameters
     ----------
     patterns : sequence of str
-        Parts of names, or shell patterns (``max*``, ``resnet-?x?-28``). None at all: everything is returned.
+        Parts of names, or shell patterns (``max*``, ``resnet-?x?-28``).
 
     Raises
     ------
@@ -359,15 +385,11 @@ def select(patterns: Sequence[str]) -> tuple[tuple[Layer, ...], tuple[tuple[Conv
         If a pattern selects nothing.
     """
     if not patterns:
-        return LAYERS, FORMULATIONS
-    names = {layer.name for layer in (*LAYERS, *(layer for layer, _ in FORMULATIONS))}
+        return set(names())
     chosen = set()
     for pattern in patterns:
-        found = {name for name in names if pattern in name or fnmatchcase(name, pattern)}
+        found = {name for name in names() if pattern in name or fnmatchcase(name, pattern)}
         if not found or not pattern:
             raise BenchmarkError(f"--only: no layer is called {pattern!r}; --list shows them")
         chosen |= found
-    return (
-        tuple(layer for layer in LAYERS if layer.name in chosen),
-        tuple((layer, methods) for layer, methods in FORMULATIONS if layer.name in chosen),
-    )
+    return chosen

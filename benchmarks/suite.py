@@ -1,8 +1,9 @@
-"""What is measured in a run, and the run.
+"""Layers: what is measured of them, and the measuring. Three sections of a run are made of it.
 
-The subject is compared with each peer, on every operation of every layer; and with itself, prepared a second time:
-that control shows how far a ratio of the run may be from 1 by chance. The formulations of a convolution (``method=``)
-are compared with the one that is used when none is asked for, on a few small layers.
+The subject is compared with each peer, on every operation of every layer, in every order of memory that the peer has;
+and with itself, prepared a second time: that control shows how far a ratio of the run may be from 1 by chance. The
+formulations of a convolution (``method=``) are compared with the one that is used when none is asked for, on a few
+small layers.
 """
 
 import gc
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .contenders import METHODS, Array, Case, Contender, make_case
+from .contenders import METHODS, NCHW, NHWC, Array, Case, Contender, make_case
 from .errors import WrongResultError
 from .measure import compare
 from .progress import Progress
@@ -29,6 +30,9 @@ QUICK_WORK = 5_000
 # Results may differ by so much of the largest element. Sums of 50,000 float32 products, in any order, do not.
 TOLERANCE = 1e-4
 
+# Where one call of a peer takes longer than this, two turns have to do.
+SLOW_SECONDS = 0.5
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -41,21 +45,31 @@ class Comparison:
     operation: str
     peer: Contender | None
     reduced: bool
+    layout: str = NCHW
 
     @property
     def peer_name(self) -> str:
         return CONTROL if self.peer is None else self.peer.name
 
 
-def plan(layers: Sequence[Layer], peers: Sequence[Contender], quick: bool = False) -> list[Comparison]:
-    """Return what to measure, layer by layer; layers are reduced for slow peers, and all of them if `quick`."""
+def plan(
+    layers: Sequence[Layer], peers: Sequence[Contender], quick: bool = False, layouts: Sequence[str] = (NCHW,)
+) -> list[Comparison]:
+    """Return what to measure, layer by layer; layers are reduced for slow peers, and all of them if `quick`.
+
+    With several `layouts`, peers that have only NCHW are compared in that one only.
+    """
     comparisons = []
     for layer in layers:
-        for operation in layer.operations:
-            for peer in peers:
-                work = QUICK_WORK if quick else REDUCED_WORK
-                small = quick or peer.slow
-                comparisons.append(Comparison(layer.reduced(work) if small else layer, operation, peer, small))
+        for layout in layouts:
+            for operation in layer.operations:
+                for peer in peers:
+                    work = QUICK_WORK if quick else REDUCED_WORK
+                    small = quick or peer.slow
+                    chosen = layer.reduced(work) if small else layer
+                    if peer.cannot(layer) or peer.cannot(chosen) or layout not in peer.layouts:
+                        continue
+                    comparisons.append(Comparison(chosen, operation, peer, small, layout))
         control = layer.reduced(QUICK_WORK) if quick else layer
         comparisons.append(Comparison(control, layer.operations[0], None, quick))
     return comparisons
@@ -92,7 +106,8 @@ def largest_error(result: Array, expected: Array, what: str) -> float:
     return error
 
 
-def _timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+    """Return what `function` returns, and the seconds that it took."""
     start = time.perf_counter()
     result = function(*args)
     return result, time.perf_counter() - start
@@ -107,25 +122,35 @@ def measure(comparison: Comparison, case: Case, subject: Contender, seconds: flo
         If the results differ. Nothing is timed then.
     """
     operation, peer = comparison.operation, comparison.peer or subject
-    ours, prepared = _timed(subject.prepare, case, operation)
-    result, first_call = _timed(ours)
+    ours, prepared = timed(subject.prepare, case, operation)
+    result, first_call = timed(ours)
     theirs = peer.prepare(case, operation)
+    their_result, their_seconds = timed(theirs)
     error = largest_error(
         subject.array(result, case, operation),
-        peer.array(theirs(), case, operation),
+        peer.array(their_result, case, operation),
         f"{comparison.layer.name} {operation}, {subject.name} and {peer.name}",
     )
-    timing = compare(ours, theirs, seconds, rounds)
+    del result, their_result
+    slow = their_seconds > SLOW_SECONDS
+    timing = compare(ours, theirs, seconds, 2 if slow else rounds, slow=slow)
     return {
         "layer": comparison.layer.name,
         "shape": comparison.layer.description,
         "reduced": comparison.reduced,
+        "layout": comparison.layout,
         "operation": operation,
         "peer": comparison.peer_name,
         "error": error,
+        **_amounts(comparison.layer),
         "first_call_seconds": prepared + first_call,
         **asdict(timing),
     }
+
+
+def _amounts(layer: Layer) -> dict[str, int]:
+    """Return arithmetic and memory of a convolution; of other layers nothing."""
+    return {"flop": layer.flop, "bytes": layer.bytes} if isinstance(layer, Convolution) else {}
 
 
 def run(
@@ -133,15 +158,17 @@ def run(
 ) -> list[dict[str, Any]]:
     """Measure everything, one after the other; arrays are made once for neighbours with the same layer."""
     rows: list[dict[str, Any]] = []
-    cases: dict[Layer, Case] = {}
+    cases: dict[tuple[Layer, str], Case] = {}
     try:
         for comparison in comparisons:
-            progress.begin(f"{comparison.layer.name} {comparison.operation}, {comparison.peer_name}")
-            if comparison.layer not in cases:
-                if all(comparison.layer.name != layer.name for layer in cases):
+            where = " channels-last" if comparison.layout == NHWC else ""
+            progress.begin(f"{comparison.layer.name}{where} {comparison.operation}, {comparison.peer_name}")
+            key = comparison.layer, comparison.layout
+            if key not in cases:
+                if all(comparison.layer.name != layer.name for layer, _ in cases):
                     cases.clear()
-                cases[comparison.layer] = make_case(comparison.layer)
-            rows.append(measure(comparison, cases[comparison.layer], subject, seconds, rounds))
+                cases[key] = make_case(*key)
+            rows.append(measure(comparison, cases[key], subject, seconds, rounds))
             # Garbage is collected before each measurement. With large libraries loaded that takes a quarter of a
             # second; what is there now need not be looked through again.
             gc.freeze()

@@ -18,7 +18,8 @@ a second that a program which never convolves should not pay.
 | ``transposition`` | from channels first to channels last and back, in blocks of registers |
 | ``workspace`` | scratch memory that is used again |
 | ``formulations`` | the ways to compute these three, by name |
-| ``winograd`` | ... for 3x3 kernels, with a quarter of the multiplications |
+| ``winograd`` | ... for 3x3 and 5x5 kernels, with a quarter and a third of the multiplications |
+| ``transforms`` | minimal filtering: its matrices, and vectors multiplied by them |
 | ``im2col`` | ... as one matrix product for each group (sources 000, 002, 003) |
 | ``padpad`` | ... with gradients that are correlations with stride 1 (source 001) |
 | ``kronecker`` | ... with explicit vec and Kronecker matrices (source 002) |
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from . import arrays as arrays
     from . import columns as columns
     from . import correlation as correlation
+    from . import emitter as emitter
     from . import formulations as formulations
     from . import geometry as geometry
     from . import im2col as im2col
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
     from . import winograd as winograd
 
 __all__ = [
-    "geometry", "threads", "arrays", "naive", "jit", "correlation", "formulations", "winograd",
+    "geometry", "threads", "arrays", "naive", "jit", "correlation", "emitter", "formulations", "winograd",
     "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places", "columns", "order",
     "tables", "resampling", "sampling", "special", "steps",
 ]  # fmt: skip

@@ -218,20 +218,23 @@ class Emitter:
         return self.builder.shuffle_vector(vector, ir.Constant(self.vector, ir.Undefined), indices)
 
     def transposed(self, rows: list[Any]) -> list[Any]:
-        """L vectors, transposed: in stage s, blocks of ``2**s`` lanes change places between rows ``2**s`` apart."""
-        builder, n = self.builder, self.length
+        """The columns of L vectors, as vectors.
+
+        ``L log2(L)`` shuffles of two vectors: in stage s, blocks of ``2**s`` lanes change places between rows that
+        are ``2**s`` apart.
+        """
+        n = self.length
         indices = ir.VectorType(_I32, n)
         half = 1
         while half < n:
             # Lane j of the new row i: where bit `half` of i and j agree it stays, else they trade places.
-            low = [j if j & half == 0 else n + j - half for j in range(n)]
-            high = [j + half if j & half == 0 else n + j for j in range(n)]
+            low = ir.Constant(indices, [j if j & half == 0 else n + j - half for j in range(n)])
+            high = ir.Constant(indices, [j + half if j & half == 0 else n + j for j in range(n)])
             new = list(rows)
             for i in range(n):
                 if i & half == 0:
-                    a, b = rows[i], rows[i + half]
-                    new[i] = builder.shuffle_vector(a, b, ir.Constant(indices, low))
-                    new[i + half] = builder.shuffle_vector(a, b, ir.Constant(indices, high))
+                    new[i] = self.builder.shuffle_vector(rows[i], rows[i + half], low)
+                    new[i + half] = self.builder.shuffle_vector(rows[i], rows[i + half], high)
             rows = new
             half *= 2
         return rows

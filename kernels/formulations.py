@@ -3,7 +3,7 @@
 | method, module | correlation | gradient of the input | gradient of the kernel | source |
 |---|---|---|---|---|
 | ``direct``, ``correlation`` | sum over taps | gather over taps | ``x`` correlated with ``gy`` | 000, 003, 004 |
-| ``winograd`` | ``A.T [(G w G.T) * (B.T x B)] A`` | the same of ``gy``, with the rotated kernel | as ``direct`` | |
+| ``winograd`` | ``A.T [G w G.T * B.T x B] A`` | ... of ``gy`` and ``rot180 w`` | ``G.T [B.T x B * A gy A.T] G`` | |
 | ``im2col`` | ``im2col(x) @ W`` | ``col2im(gy @ W.T)`` | ``im2col(x).T @ gy`` | 000, 002, 003 |
 | ``padpad`` | as ``direct`` | ``padpad(gy) * rot180 trans(w)`` | ``padpad(rot180(gy)) * rot180 trans(x)`` | 001 |
 | ``kronecker`` | ``(I kron phi(x)) vec(C)`` | ``M.T vec(gy C.T)`` | ``(I kron phi(x)).T vec(gy)`` | 002 |

@@ -14,19 +14,28 @@ Where the cache is, the first of these that can be written:
    macOS, ``%LOCALAPPDATA%`` on Windows);
 4. a directory of the user's own in the system's directory for temporary files.
 
-Entries are pickles, so a directory that somebody else could write is not used.
+Entries are looked for there too, and before that in those of the places above it that can only be read: a cache that
+was filled once (:func:`autograd_conv.warmup`) serves a read-only installation, or many users. Entries are pickles, so
+a directory that somebody else could write, or that belongs to neither the user nor the system, is not used.
+
+A process that spends more than `NOTICE_SECONDS` on compiling says so once, in one line on the logger
+``autograd_conv``: on the standard error, unless the program has set up logging otherwise. With the environment
+variable ``AUTOGRAD_CONV_QUIET`` it does not.
 """
 
 import contextlib
 import functools
+import gc
 import hashlib
 import inspect
+import logging
 import os
 import pickle
 import platform
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -35,11 +44,15 @@ import llvmlite
 import llvmlite.binding
 import numba
 import numpy as np
-from numba.core import config
+from numba.core import config, event
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 CACHE_DIRECTORY_ENVIRONMENT = "AUTOGRAD_CONV_CACHE_DIR"
+QUIET_ENVIRONMENT = "AUTOGRAD_CONV_QUIET"
+
+# Who waits longer than this wants to know what for.
+NOTICE_SECONDS = 1.0
 
 SUM_FLAGS = {"reassoc", "contract", "nsz", "arcp"}
 """The licence given to the compiler in sums: it may reorder, fuse multiplication and addition, ignore the
@@ -84,14 +97,23 @@ def _candidate_directories() -> Iterable[Path]:
     yield Path(tempfile.gettempdir()) / f"autograd_conv-{identity}"
 
 
-def _usable(directory: Path) -> bool:
-    """Make `directory` and return whether we can write it and no stranger can."""
+def _safe(directory: Path) -> bool:
+    """Return whether `directory` exists, is ours or the system's, and no stranger can write it."""
+    try:
+        status = directory.stat()
+    except OSError:
+        return False
+    if not stat.S_ISDIR(status.st_mode):
+        return False
+    return not hasattr(os, "getuid") or (status.st_uid in (os.getuid(), 0) and not status.st_mode & stat.S_IWOTH)
+
+
+def _writable(directory: Path) -> bool:
+    """Make `directory` and return whether it is safe and we can write it."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if hasattr(os, "getuid"):
-            status = directory.stat()
-            if status.st_uid not in (os.getuid(), 0) or status.st_mode & stat.S_IWOTH:
-                return False
+        if not _safe(directory):
+            return False
         tempfile.TemporaryFile(dir=directory).close()
     except OSError:
         return False
@@ -148,11 +170,28 @@ def cache_directory() -> Path | None:
         key = cache_key()
         for candidate in _candidate_directories():
             # The parent is tested too: what a stranger can write above us he can swap.
-            if _usable(candidate) and _usable(candidate / key):
+            if _writable(candidate) and _writable(candidate / key):
                 return candidate / key
     except Exception:  # no cache is better than no kernel
         pass
     return None
+
+
+@functools.cache
+def readable_directories() -> tuple[Path, ...]:
+    """Return the directories that compiled kernels are looked for in, in order, `cache_directory` being the last."""
+    own = cache_directory()  # makes it, if need be
+    found = []
+    try:
+        key = cache_key()
+        for candidate in _candidate_directories():
+            if candidate / key == own:
+                break
+            if _safe(candidate) and _safe(candidate / key):
+                found.append(candidate / key)
+    except Exception:
+        pass
+    return (*found,) if own is None else (*found, own)
 
 
 # ---------------------------------------------------------------- what
@@ -214,10 +253,10 @@ class _Cache:
     def flush(self) -> None:
         """Do nothing: entries cannot become stale."""
 
-    def _path(self, signature: Any, codegen: Any) -> Path | None:
-        directory = cache_directory()
+    def _name(self, signature: Any, codegen: Any) -> str | None:
+        """Return the name of the file for `signature`, or None if nothing can be kept."""
         shown = str(signature)
-        if directory is None or " at 0x" in shown:  # a function as an argument: its name says too little
+        if " at 0x" in shown:  # a function as an argument: its name says too little
             return None
         function = self._function
         home = inspect.getfile(function)
@@ -228,7 +267,7 @@ class _Cache:
         options = sorted((name, _describe(value)) for name, value in self._options.items())
         description = (shown, codegen.magic_tuple(), settings, options, _describe_function(function), foreign)
         digest = hashlib.sha256(repr(description).encode()).hexdigest()[:32]
-        return directory / f"{function.__module__.rpartition('.')[2]}.{function.__name__}-{digest}.bin"
+        return f"{function.__module__.rpartition('.')[2]}.{function.__name__}-{digest}.bin"
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Return the compiled code for `signature`, or None."""
@@ -236,16 +275,26 @@ class _Cache:
             from numba.core.compiler import CompileResult
 
             target_context.refresh()
-            path = self._path(signature, target_context.codegen())
-            if path is None:
+            directories = readable_directories()
+            name = self._name(signature, target_context.codegen()) if directories else None
+            if name is None:
                 return None
-            content = path.read_bytes()
-            checksum, payload = content[: self._CHECKSUM_BYTES], content[self._CHECKSUM_BYTES :]
-            if hashlib.sha256(payload).digest() != checksum:
-                return None
-            return CompileResult._rebuild(target_context, *pickle.loads(payload))
+            for directory in directories:
+                payload = self._payload(directory / name)
+                if payload is not None:
+                    return CompileResult._rebuild(target_context, *pickle.loads(payload))
         except Exception:  # whatever it is, compiling again is right
+            pass
+        return None
+
+    def _payload(self, path: Path) -> bytes | None:
+        """Return what was kept in `path`, or None if there is nothing whole."""
+        try:
+            content = path.read_bytes()
+        except OSError:
             return None
+        checksum, payload = content[: self._CHECKSUM_BYTES], content[self._CHECKSUM_BYTES :]
+        return payload if hashlib.sha256(payload).digest() == checksum else None
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Keep compiled code for other processes, if that is possible."""
@@ -255,9 +304,11 @@ class _Cache:
 
             if result.library.has_dynamic_globals or any(not lifted.can_cache for lifted in result.lifted):
                 return
-            path = self._path(signature, result.codegen)
-            if path is None:
+            directory = cache_directory()
+            name = None if directory is None else self._name(signature, result.codegen)
+            if directory is None or name is None:
                 return
+            path = directory / name
             payload = dumps(result._reduce())
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
             with os.fdopen(handle, "wb") as file:
@@ -270,6 +321,77 @@ class _Cache:
             if temporary is not None:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
+
+
+# ---------------------------------------------------------------- how long
+
+
+class _Watch(event.Listener):
+    """Sees each compilation of a kernel: keeps the time, and tells the user of a long wait.
+
+    Numba calls it under its compiler lock, so by one thread at a time. Meanwhile the garbage collector is off: Numba
+    makes millions of objects that live until it is done, and looking through them again and again takes a tenth
+    of the time.
+    """
+
+    def __init__(self) -> None:
+        self.compilations: list[tuple[str, float]] = []
+        self._depth = 0
+        self._start = 0.0
+        self._collecting = False
+        self._told = False
+
+    def on_start(self, event: Any) -> None:
+        """Begin, unless it is a part of a kernel that is being compiled, or somebody else's function."""
+        if self._depth == 0 and not isinstance(getattr(event.data["dispatcher"], "_cache", None), _Cache):
+            return
+        self._depth += 1
+        if self._depth == 1:
+            self._collecting = gc.isenabled()
+            gc.disable()
+            self._start = time.perf_counter()
+
+    def on_end(self, event: Any) -> None:
+        """End what `on_start` began."""
+        if self._depth == 0:
+            return
+        self._depth -= 1
+        if self._depth == 0:
+            if self._collecting:
+                gc.enable()
+            function = event.data["dispatcher"].py_func
+            name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+            self.compilations.append((name, time.perf_counter() - self._start))
+            seconds = sum(taken for _, taken in self.compilations)
+            if seconds > NOTICE_SECONDS and not self._told:
+                self._told = True
+                _tell(seconds)
+
+
+def _tell(seconds: float) -> None:
+    """Log what is going on, and whether it will happen again."""
+    if os.environ.get(QUIET_ENVIRONMENT, "0") not in ("", "0"):
+        return
+    directory = cache_directory()
+    once, where = ", once", f"they are kept in {directory}"
+    if directory is None:
+        once, where = "", f"no place to keep them can be written: {CACHE_DIRECTORY_ENVIRONMENT} may name one"
+    logging.getLogger("autograd_conv").warning(
+        "autograd_conv: compiling kernels for this machine%s (%.1f s so far); %s", once, seconds, where
+    )
+
+
+_watch = _Watch()
+with contextlib.suppress(Exception):  # unless another Numba has no such events
+    event.register("numba:compile", _watch)
+
+
+def compilations() -> list[tuple[str, float]]:
+    """Return name and seconds of each kernel that this process has compiled, in order, with all that it calls.
+
+    Kernels that were loaded from the cache are not among them.
+    """
+    return list(_watch.compilations)
 
 
 # ---------------------------------------------------------------- how

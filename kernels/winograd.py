@@ -1,376 +1,530 @@
-"""Winograd's way of correlating with 3x3 kernels: a quarter of the multiplications.
+"""Winograd's way of correlating: 3x3 kernels with a quarter of the multiplications, 5x5 kernels with a third.
 
-Four outputs of a correlation with three taps take twelve multiplications, but only six are needed: they are the
-coefficients of a product of polynomials, which six of its values determine. In two dimensions a tile of 4x4
-outputs takes 36 instead of 144::
+With stride 2, it takes 25 multiplications for 2x2 outputs of 3x3 taps, instead of 36.
 
-    Y = A^T [ (G g G^T) * (B^T d B) ] A          d: 6x6 input, g: 3x3 kernel, *: element by element
+`transforms` says what minimal filtering is. In two dimensions 36 products of transformed numbers give a tile of 4x4
+outputs of 3x3 taps, where the definition takes 144, or 2x2 outputs of 5x5 taps, where it takes 100::
+
+    Y = A^T [ (G g G^T) * (B^T d B) ] A          d: 6x6 input, g: kernel, *: element by element
 
 Summed over input channels, each of the 36 elements is a matrix product of its own, of tiles by channels and
 channels by outputs, which the register tile computes (`tile.product_tile`). The transforms act on all channels
-alike, so they work on vectors of channels, and multiply by small constants only.
+alike, so they work on vectors of channels.
 
-The price is rounding: B^T and A^T have entries up to 8, and differences cancel. Errors in float32 are some ten
-times those of the direct sum (tested to stay below 2e-5 of the largest output). An infinity or NaN would spread
-over its tile; so results are checked, and computed directly if any is not finite.
+The gradient of the input is such a correlation again. That of the kernel is the transpose of the above::
+
+    gg = G^T [ sum over tiles of (B^T d B) * (A gY A^T) ] G
+
+again 36 matrix products, of channels by tiles and tiles by outputs (`tile.outer_tile`).
+
+Transformed arrays are 2.25 times as large as the input, four times as large as a 3x3 kernel. None of them is ever
+stored as a whole: a block of tiles is transformed, then slices of the kernel one after another, each of which is
+multiplied with the whole block while both lie in the second-level cache.
+
+The price is rounding, since differences cancel: errors in float32 are two to six times those of the direct sum
+(tested to stay below 1e-5 of the largest output). An infinity or NaN would spread over its tile; so results are
+checked, and computed directly if any is not finite.
 
 References
 ----------
-S. Winograd, Arithmetic Complexity of Computations, SIAM 1980; A. Lavin and S. Gray, Fast algorithms for
-convolutional neural networks, CVPR 2016, section 4.1 and the F(4x4, 3x3) matrices of its section 4.3.
+A. Lavin and S. Gray, Fast algorithms for convolutional neural networks, CVPR 2016, sections 4.1 to 4.3.
 """
 
 import functools
+import itertools
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
 from numba.core import config
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from . import correlation
-from .emitter import Emitter, Shape, lanes, tile_shape
-from .formulations import correlate_operands, input_gradient_operands
+from .arrays import empty_apart
+from .emitter import Shape, lanes, side, tile_shape
+from .formulations import correlate_operands, input_gradient_operands, weight_gradient_operands
 from .geometry import Window
-from .jit import SUM_FLAGS, kernel
-from .products import FLOP_PER_NANOSECOND, pack
+from .jit import kernel
+from .products import FLOP_PER_NANOSECOND
 from .threads import get_num_threads, parallel_for
-from .tile import product_tile
+from .tile import outer_tile, product_tile
+from .transforms import Minimal, kernel_gradient_transform, kernel_transform, transform
 from .transposition import channels_last
 from .workspace import scratch
 
 Array = NDArray[Any]
 
-TILE = 4  # outputs along each side of a tile
-PATCH = TILE + 2  # inputs
-POINTS = PATCH * PATCH
+# By the number of taps along each side, and the stride. More outputs to a tile save more, and round more.
+MINIMAL = {(3, 1): Minimal(4, 3), (5, 1): Minimal(2, 5), (3, 2): Minimal(2, 3, "stride 2")}
 
-# The transformed input and one panel of products of a block of tiles stay in a second-level cache of 1 MiB.
-BLOCK_BYTES = 512 * 1024
+# The input gradient with stride 2: where the output's gradient is spread, a patch begins with a zero, or with a number.
+GAPS, GAPS_AFTER = Minimal(4, 3, "gaps"), Minimal(4, 3, "gaps after")
 
+# Transformed patches of a block of tiles: with a slice of the kernel, about a second-level cache of 1 MiB.
+BLOCK_BYTES = 640 * 1024
 
-# ---------------------------------------------------------------- transforms, as LLVM's vector operations
+# At least so many tiles to a block, if there are: transforming a slice of the kernel takes as long as multiplying it
+# with four tiles, and is done again for each block.
+LEAST_BLOCK_TILES = 96
 
+# A slice of the transformed kernel: some channels, one panel of columns.
+SLICE_BYTES = 640 * 1024
 
-class _Algebra(Emitter):
-    """Linear combinations of vectors."""
+# At least so many channels: sums are loaded and stored once for each slice.
+LEAST_SLICE_CHANNELS = 48
 
-    def times(self, factor: float, a: Any) -> Any:
-        return self.builder.fmul(ir.Constant(self.vector, [factor] * self.length), a)
+# Weight gradient: transformed patches of a chunk of tiles at most, which stay in a third-level cache while all elements
+# of the gradient's transform are summed over the chunk. No more than four times as large as these sums, which are read
+# and written once for each chunk. And at most so many tiles: rounding errors grow with their number.
+CHUNK_BYTES = 4 * 1024 * 1024
+MOST_CHUNK_TILES = 1024
 
-    def plus(self, a: Any, factor: float, b: Any) -> Any:
-        """a + factor * b"""
-        if factor == 1:
-            return self.builder.fadd(a, b)
-        if factor == -1:
-            return self.builder.fsub(a, b)
-        return self.builder.call(self.fma, [ir.Constant(self.vector, [factor] * self.length), b, a])
-
-    def input_line(self, d: list[Any]) -> list[Any]:
-        """B^T d"""
-        even, odd = self.plus(d[4], -4, d[2]), self.plus(d[3], -4, d[1])
-        even_2, odd_2 = self.plus(d[4], -1, d[2]), self.plus(d[3], -1, d[1])
-        return [
-            self.plus(self.plus(d[4], -5, d[2]), 4, d[0]),
-            self.plus(even, 1, odd),
-            self.plus(even, -1, odd),
-            self.plus(even_2, 2, odd_2),
-            self.plus(even_2, -2, odd_2),
-            self.plus(self.plus(d[5], -5, d[3]), 4, d[1]),
-        ]
-
-    def kernel_line(self, g: list[Any]) -> list[Any]:
-        """G g"""
-        outside, middle = self.times(-1 / 6, self.plus(g[0], 1, g[2])), self.times(1 / 6, g[1])
-        outside_2, middle_2 = self.plus(self.times(1 / 24, g[0]), 1 / 6, g[2]), self.times(1 / 12, g[1])
-        return [
-            self.times(1 / 4, g[0]),
-            self.plus(outside, -1, middle),
-            self.plus(outside, 1, middle),
-            self.plus(outside_2, 1, middle_2),
-            self.plus(outside_2, -1, middle_2),
-            g[2],
-        ]
-
-    def output_line(self, m: list[Any]) -> list[Any]:
-        """A^T m"""
-        sum_1, difference_1 = self.plus(m[1], 1, m[2]), self.plus(m[1], -1, m[2])
-        sum_2, difference_2 = self.plus(m[3], 1, m[4]), self.plus(m[3], -1, m[4])
-        return [
-            self.plus(self.plus(m[0], 1, sum_1), 1, sum_2),
-            self.plus(difference_1, 2, difference_2),
-            self.plus(sum_1, 4, sum_2),
-            self.plus(self.plus(m[5], 1, difference_1), 8, difference_2),
-        ]
-
-    def both_ways(self, grid: list[list[Any]], line: Any) -> list[list[Any]]:
-        """Transform the columns of a grid of vectors, then its rows."""
-        columns = [line(list(column)) for column in zip(*grid)]
-        return [line(list(row)) for row in zip(*columns)]
-
-
-@functools.cache
-def _input_transform(itemsize: int) -> Any:
-    """``transform(table, skip, target, distance, columns)``: one vector of channels of one tile.
-
-    `table`: address of ``int64[36]``, where the pixels lie, of which numbers from `skip` on are read; `target`:
-    address of the first of 36 results, which are `distance` numbers apart; `columns`: channels that there are.
-    """
-    shape = Shape(itemsize, 1, 1)
-
-    @intrinsic
-    def transform(typingctx, table, skip, target, distance, columns):  # type: ignore[no-untyped-def]
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            table, skip, target, distance, columns = args
-            emit = _Algebra(builder, shape)
-            addresses = builder.inttoptr(table, ir.IntType(64).as_pointer())
-            (mask,) = emit.masks(columns)
-
-            def pixel(k: int) -> Any:
-                place = emit.pointer(builder.load(builder.gep(addresses, [emit.constant(k)])))
-                return emit.load_masked(builder.gep(place, [skip]), 0, mask)
-
-            grid = [[pixel(PATCH * i + j) for j in range(PATCH)] for i in range(PATCH)]
-            result = emit.both_ways(grid, emit.input_line)
-            base = emit.pointer(target)
-            for k in range(POINTS):
-                place = builder.gep(base, [builder.mul(distance, emit.constant(k))])
-                emit.store_masked(result[k // PATCH][k % PATCH], place, 0, mask)
-            return context.get_dummy_value()
-
-        return types.void(*(types.int64,) * 5), generate
-
-    return transform
-
-
-@functools.cache
-def _kernel_transform(itemsize: int) -> Any:
-    """``transform(source, source_distance, target, target_distance)``: one vector of output channels of 3x3 taps."""
-    shape = Shape(itemsize, 1, 1)
-
-    @intrinsic
-    def transform(typingctx, source, source_distance, target, target_distance):  # type: ignore[no-untyped-def]
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            source, source_distance, target, target_distance = args
-            emit = _Algebra(builder, shape)
-            first, base = emit.pointer(source), emit.pointer(target)
-
-            def tap(k: int) -> Any:
-                return emit.load(builder.gep(first, [builder.mul(source_distance, emit.constant(k))]), 0)
-
-            result = emit.both_ways([[tap(3 * i + j) for j in range(3)] for i in range(3)], emit.kernel_line)
-            for k in range(POINTS):
-                place = builder.gep(base, [builder.mul(target_distance, emit.constant(k))])
-                stored = builder.store(result[k // PATCH][k % PATCH], emit.vector_at(place, 0))
-                stored.align = itemsize
-            return context.get_dummy_value()
-
-        return types.void(*(types.int64,) * 4), generate
-
-    return transform
-
-
-@functools.cache
-def _output_transform(itemsize: int) -> Any:
-    """``transform(source, distance, bias, table, skip, columns)``: one vector of output channels of one tile.
-
-    `table`: address of ``int64[16]``, where the outputs go, at number `skip`.
-    """
-    shape = Shape(itemsize, 1, 1)
-
-    @intrinsic
-    def transform(typingctx, source, distance, bias, table, skip, columns):  # type: ignore[no-untyped-def]
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            source, distance, bias, table, skip, columns = args
-            emit = _Algebra(builder, shape)
-            first = emit.pointer(source)
-            start = emit.load(emit.pointer(bias), 0)
-            (mask,) = emit.masks(columns)
-
-            def point(k: int) -> Any:
-                return emit.load(builder.gep(first, [builder.mul(distance, emit.constant(k))]), 0)
-
-            grid = [[point(PATCH * i + j) for j in range(PATCH)] for i in range(PATCH)]
-            result = emit.both_ways(grid, emit.output_line)
-            addresses = builder.inttoptr(table, ir.IntType(64).as_pointer())
-            for k in range(TILE * TILE):
-                place = emit.pointer(builder.load(builder.gep(addresses, [emit.constant(k)])))
-                value = emit.plus(result[k // TILE][k % TILE], 1, start)
-                emit.store_masked(value, builder.gep(place, [skip]), 0, mask)
-            return context.get_dummy_value()
-
-        return types.void(*(types.int64,) * 6), generate
-
-    return transform
+# Weight gradient: channels of a block. Its sums, by a panel of 64 columns, fit into a second-level cache; a multiple of
+# the rows of most tiles and of the length of all vectors.
+BLOCK_CHANNELS = 96
 
 
 # ---------------------------------------------------------------- loops
 
 
 @functools.cache
-def _make_kernel_loop(shape: Shape) -> Any:
-    transform = _kernel_transform(shape.itemsize)
-    length = shape.columns // shape.vectors
+def _make_tiles(minimal: Minimal, role: str, itemsize: int) -> Any:
+    into = transform(minimal, role, itemsize)
+    side = minimal.inputs if role == "input" else minimal.outputs
+    step, length = minimal.step if role == "input" else minimal.outputs, lanes(itemsize)
+    points = minimal.points**2
 
     @kernel
-    def transform_kernel(start: int, stop: int, packed: Array, points: Array) -> None:
-        """Fill rows ``start <= item < stop``, item ``panel * C + c``, of `points` (panels, 36, C, columns)."""
-        channels, columns = packed.shape[2], packed.shape[3]
-        distance = channels * columns
-        for item in range(start, stop):
-            panel, c = item // channels, item % channels
-            for o in range(0, columns, length):
-                transform(packed[panel, 0, c, o:].ctypes.data, distance, points[panel, 0, c, o:].ctypes.data, distance)
+    def transform_tiles(
+        start: int, stop: int, source: Array, planes: Array, nothing: Array, first: int, before_h: int, before_w: int,
+        down: int, across: int, block_channels: int, row: int,
+    ) -> None:  # fmt: skip
+        """Transform tiles ``first + start <= tile < first + stop``, to rows `start` to `stop` of `planes`.
 
-    return transform_kernel
+        Assumptions: `source` (N, H, W, C) is C-contiguous; `nothing` is a pixel of zeros; `planes` is (blocks of
+        `block_channels` channels, points, rows of `row` numbers and more), C-contiguous. Tiles go row by row through
+        each image, `down` by `across`; the first begins `before_h` rows and `before_w` columns outside.
+        """
+        height, width, channels = source.shape[1:]
+        plane = planes.shape[2]
+        step_w = channels * itemsize
+        step_h = width * step_w
+        base, target, zeros = source.ctypes.data, planes.ctypes.data, nothing.ctypes.data
+        table = np.empty(side * side, np.int64)
+        for t in range(start, stop):
+            tile_w = (first + t) % across
+            rest = (first + t) // across
+            corner_h, corner_w = rest % down * step - before_h, tile_w * step - before_w
+            corner = base + (rest // down * height + corner_h) * step_h + corner_w * step_w
+            inside = corner_h >= 0 and corner_h + side <= height and corner_w >= 0 and corner_w + side <= width
+            for i in range(side):
+                for j in range(side):
+                    table[side * i + j] = corner + i * step_h + j * step_w
+            if not inside:
+                for i in range(side):
+                    for j in range(side):
+                        h, w = corner_h + i, corner_w + j
+                        if h < 0 or h >= height or w < 0 or w >= width:
+                            table[side * i + j] = zeros
+            for c in range(0, channels, length):
+                place = c // block_channels * points * plane + t * row + c % block_channels
+                into(table.ctypes.data, c, min(length, channels - c), target + place * itemsize, plane)
+
+    return transform_tiles
 
 
 @functools.cache
-def _make(shape: Shape) -> Any:
-    into, out_of, tile = _input_transform(shape.itemsize), _output_transform(shape.itemsize), product_tile(shape)
+def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
+    tile, out_of = product_tile(shape), transform(minimal, "output", shape.itemsize)
+    taps_apart = transform(minimal, "kernel", shape.itemsize)
+    taps_together = kernel_transform(minimal, shape.itemsize)
+    transform_tiles = _make_tiles(minimal, "input", shape.itemsize)
     rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
-    length = columns // shape.vectors
+    length, step = lanes(itemsize), minimal.outputs
+    taps, count_points = minimal.taps**2, minimal.points**2
 
     @kernel
-    def winograd(
-        start: int, stop: int, x: Array, points: Array, starts: Array, y: Array, nothing: Array,
-        before_h: int, before_w: int, block: int, patches: Array, products: Array,
+    def correlations(
+        start: int, stop: int, x: Array, w: Any, y: Array, starts: Array, nothing: Array, before_h: int, before_w: int,
+        groups: int, block: int, slice_run: int, patches: Array, points: Array, products: Array, found: Array,
     ) -> None:  # fmt: skip
-        """Compute blocks ``start <= item < stop`` of `block` tiles of `y`; tiles go row by row through each image.
+        """Compute items ``start <= item < stop``, a block of tiles by one of `groups` groups of panels of columns.
 
-        Assumptions: `x` (N, H, W, C) and `y` (N, OH, OW, O) are C-contiguous; `points` (panels, 36, C, columns) is the
-        transformed kernel; `nothing` is a pixel of zeros; `block` is a multiple of R. Scratch: `patches`
-        (36, block, C'), with C' the channels rounded up to whole vectors, and `products` (36, block, columns).
+        Assumptions: `x` (N, H, W, C) and `y` (N, OH, OW, O) are C-contiguous; `w` is the kernel's address, and its
+        distances in numbers from tap to tap, channel to channel, output to output; `starts` (panels, columns) is
+        the bias, filled up with zeros; `nothing` is a pixel of zeros. `block` is a multiple of R. Scratch, of at least
+        so many numbers for each point: `patches` (1, points, `block` times C rounded up to whole vectors), `points`
+        (points, `slice_run` * columns) and `products` (points, `block` * columns). To `found`, for each item, goes 0
+        if all results are finite, else NaN.
         """
-        batch, height, width, channels = x.shape
+        batch, channels = x.shape[0], x.shape[3]
         out_h, out_w, outputs = y.shape[1:]
-        across = (out_w + TILE - 1) // TILE
-        down = (out_h + TILE - 1) // TILE
-        total = batch * down * across
-        panels = points.shape[0]
-        padded = patches.shape[2]
-        patch_table = np.empty(POINTS, np.int64)
-        out_table = np.empty((block, TILE * TILE), np.int64)
+        across, down = (out_w + step - 1) // step, (out_h + step - 1) // step
+        padded = (channels + length - 1) // length * length
+        patch_plane, point_plane, product_plane = patches.shape[2], points.shape[1], products.shape[1]
+        panels = starts.shape[0]
+        w_base, w_tap, w_run, w_column = w
+        together = w_column != 1  # then the taps are, forwards or backwards
+        w_first = w_base + min(0, (taps - 1) * w_tap) * itemsize
+        y_base, patch_base = y.ctypes.data, patches.ctypes.data
+        point_base, product_base = points.ctypes.data, products.ctypes.data
+        out_table = np.empty((block, step * step), np.int64)
         row_table = np.empty(rows, np.int64)
         place_table = np.empty(rows, np.int64)
+        w_table = np.empty(max(taps, length), np.int64)
         dump = np.empty(columns + outputs, x.dtype)
         none = np.zeros(columns, x.dtype)
-        x_base, y_base = x.ctypes.data, y.ctypes.data
-        patch_base, product_base = patches.ctypes.data, products.ctypes.data
-        zeros = nothing.ctypes.data
+        check = np.empty(length, x.dtype)
+        now, held_panel, held_skip = -1, -1, -1
+        count = 0
         for item in range(start, stop):
-            first = item * block
-            count = min(block, total - first)
-            for t in range(count):
-                tile_w = (first + t) % across
-                rest = (first + t) // across
-                tile_h = rest % down
-                n = rest // down
-                for i in range(PATCH):
-                    h = tile_h * TILE + i - before_h
-                    for j in range(PATCH):
-                        w = tile_w * TILE + j - before_w
-                        if h >= 0 and h < height and w >= 0 and w < width:
-                            patch_table[PATCH * i + j] = x_base + ((n * height + h) * width + w) * channels * itemsize
-                        else:
-                            patch_table[PATCH * i + j] = zeros
-                for i in range(TILE):
-                    for j in range(TILE):
-                        h, w = tile_h * TILE + i, tile_w * TILE + j
-                        if h < out_h and w < out_w:
-                            out_table[t, TILE * i + j] = y_base + ((n * out_h + h) * out_w + w) * outputs * itemsize
-                        else:
-                            out_table[t, TILE * i + j] = dump.ctypes.data
-                for c in range(0, channels, length):
-                    into(
-                        patch_table.ctypes.data, c, patch_base + (t * padded + c) * itemsize, block * padded,
-                        min(length, channels - c),
-                    )  # fmt: skip
+            group = item % groups
+            if item // groups != now:
+                now = item // groups
+                first = now * block
+                count = min(block, batch * down * across - first)
+                transform_tiles(
+                    0, count, x, patches, nothing, first, before_h, before_w, down, across, channels, padded
+                )
+                for t in range(count):
+                    tile_w = (first + t) % across
+                    rest = (first + t) // across
+                    tile_h = rest % down
+                    n = rest // down
+                    for i in range(step):
+                        for j in range(step):
+                            h, at = tile_h * step + i, tile_w * step + j
+                            if h < out_h and at < out_w:
+                                out_table[t, step * i + j] = (
+                                    y_base + ((n * out_h + h) * out_w + at) * outputs * itemsize
+                                )
+                            else:
+                                out_table[t, step * i + j] = dump.ctypes.data
+            check[:] = 0
             whole = (count + rows - 1) // rows * rows
-            for panel in range(panels):
-                for point in range(POINTS):
-                    for low in range(0, whole, rows):
-                        for r in range(rows):
-                            row_table[r] = patch_base + (point * block + low + r) * padded * itemsize
-                            place_table[r] = product_base + (point * block + low + r) * columns * itemsize
-                        tile(
-                            row_table.ctypes.data, 1, channels, 0, points[panel, point].ctypes.data, none.ctypes.data,
-                            place_table.ctypes.data, columns,
-                        )  # fmt: skip
+            for panel in range(group * panels // groups, (group + 1) * panels // groups):
                 left = panel * columns
+                for skip in range(0, channels, slice_run):
+                    run = min(slice_run, channels - skip)
+                    known = panel == held_panel and skip == held_skip
+                    held_panel, held_skip = panel, skip
+                    for o in range(0, 0 if known else columns, length):
+                        target = point_base + o * itemsize
+                        if together:
+                            for k in range(length):  # columns that there are not repeat the last
+                                w_table[k] = w_first + min(left + o + k, outputs - 1) * w_column * itemsize
+                            for c in range(run):
+                                taps_together(
+                                    w_table.ctypes.data, (skip + c) * w_run, 1 if w_tap < 0 else 0,
+                                    target + c * columns * itemsize, point_plane,
+                                )  # fmt: skip
+                        else:
+                            for k in range(taps):
+                                w_table[k] = w_base + (k * w_tap + left + o) * itemsize
+                            for c in range(run):
+                                taps_apart(
+                                    w_table.ctypes.data, (skip + c) * w_run, min(length, outputs - left - o),
+                                    target + c * columns * itemsize, point_plane,
+                                )  # fmt: skip
+                    begin = none.ctypes.data if skip == 0 else 0  # later slices add to what is there
+                    for point in range(count_points):
+                        matrix = point_base + point * point_plane * itemsize
+                        for low in range(0, whole, rows):
+                            for r in range(rows):
+                                row_table[r] = patch_base + (point * patch_plane + (low + r) * padded) * itemsize
+                                place_table[r] = product_base + (point * product_plane + (low + r) * columns) * itemsize
+                            tile(row_table.ctypes.data, 1, run, skip, matrix, begin, place_table.ctypes.data, columns)
                 for t in range(count):
                     for o in range(0, min(columns, outputs - left), length):
                         out_of(
-                            product_base + (t * columns + o) * itemsize, block * columns,
-                            starts[panel, o:].ctypes.data, out_table[t].ctypes.data, left + o,
-                            min(length, outputs - left - o),
+                            product_base + (t * columns + o) * itemsize, product_plane, out_table[t].ctypes.data,
+                            left + o, min(length, outputs - left - o), starts[panel, o:].ctypes.data,
+                            check.ctypes.data,
                         )  # fmt: skip
+            found[item] = check.sum()
 
-    return winograd
-
-
-@kernel(fastmath=SUM_FLAGS)
-def _probe(start: int, stop: int, rows: Array, found: Array) -> None:
-    """Write, for rows ``start <= row < stop``, 0 to `found` if all numbers are finite, else NaN."""
-    for row in range(start, stop):
-        total = rows[row, 0] * 0
-        for k in range(rows.shape[1]):
-            total += rows[row, k] * 0
-        found[row] = total
+    return correlations
 
 
-def _all_finite(y: Array) -> bool:
-    rows = y.reshape(y.shape[0] * y.shape[1], -1)
-    found = np.empty(rows.shape[0], y.dtype)
-    parallel_for(_probe, rows.shape[0], rows, found, nanoseconds=y.nbytes / 16)
-    return not bool(np.isnan(found).any())
+@functools.cache
+def _make_outers(minimal: Minimal, shape: Shape) -> Any:
+    """Three kernels: sums over tiles; what becomes of them; both for one pair of blocks after another."""
+    tile, beside = outer_tile(shape), side(shape.rows)
+    taps_apart = transform(minimal, "kernel_gradient", shape.itemsize)
+    taps_together = kernel_gradient_transform(minimal, shape.itemsize)
+    rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
+    length = lanes(itemsize)
+    taps, count_points = minimal.taps**2, minimal.points**2
+
+    @kernel
+    def outers(
+        start: int, stop: int, left: Array, right: Array, sums: Array, first: int, count: int, channels: int,
+        block_channels: int, row: int, fresh: int,
+    ) -> None:  # fmt: skip
+        """Sum items ``start <= item < stop``, ``pair * points + point``, over the first `count` tiles of a chunk.
+
+        A pair is a block of channels and a panel of columns, ``panel * blocks + block``. Assumptions: `left` (blocks,
+        points, tiles of `row` numbers) and `right` (panels, points, tiles of as many numbers as there are columns)
+        are the transforms of input and output gradient; `sums` is (pairs from `first` on, points, `block_channels`
+        rounded up to a multiple of R times columns). Sums are stored if `fresh`, else added to.
+        """
+        blocks, left_plane, right_plane, sum_plane = left.shape[0], left.shape[2], right.shape[2], sums.shape[2]
+        left_base, right_base, sum_base = left.ctypes.data, right.ctypes.data, sums.ctypes.data
+        table = np.empty(count, np.int64)
+        for t in range(count):
+            table[t] = t * row * itemsize
+        moves = np.empty(rows // beside, np.int64)
+        for q in range(rows // beside):
+            moves[q] = q * beside * itemsize
+        for item in range(start, stop):
+            pair, point = item // count_points, item % count_points
+            block, panel = pair % blocks, pair // blocks
+            a = left_base + (block * count_points + point) * left_plane * itemsize
+            b = right_base + (panel * count_points + point) * right_plane * itemsize
+            target = sum_base + ((pair - first) * count_points + point) * sum_plane * itemsize
+            for low in range(0, min(block_channels, channels - block * block_channels), rows):
+                at = a + low * itemsize
+                tile(
+                    at, table.ctypes.data, count, moves.ctypes.data, b, columns * itemsize,
+                    target + low * columns * itemsize, fresh, at, table.ctypes.data,
+                )  # fmt: skip
+
+    @kernel
+    def finish(
+        start: int, stop: int, sums: Array, gw: Array, first: int, blocks: int, block_channels: int, together: bool,
+        found: Array,
+    ) -> None:  # fmt: skip
+        """Transform items ``start <= item < stop``, ``pair * block_channels + row``, of `sums` to `gw`.
+
+        `gw` is (O, C, taps) if `together`, else (taps, C, O), C-contiguous. To `found`, for each item, goes 0 if all
+        results are finite, else NaN.
+        """
+        channels, outputs = gw.shape[1], gw.shape[0] if together else gw.shape[2]
+        plane = sums.shape[2]
+        gw_base, sum_base = gw.ctypes.data, sums.ctypes.data
+        table = np.empty(max(columns, taps), np.int64)
+        dump = np.empty(channels * taps, gw.dtype)
+        none = np.zeros(length, gw.dtype)
+        check = np.empty(length, gw.dtype)
+        for k in range(taps):
+            table[k] = gw_base + k * channels * outputs * itemsize
+        for item in range(start, stop):
+            pair, row = item // block_channels, item % block_channels
+            c, left = pair % blocks * block_channels + row, pair // blocks * columns
+            found[item] = 0
+            if c >= channels:
+                continue
+            check[:] = 0
+            if together and (item == start or row == 0):
+                for o in range(columns):
+                    inside = left + o < outputs
+                    table[o] = gw_base + (left + o) * channels * taps * itemsize if inside else dump.ctypes.data
+            source = sum_base + ((pair - first) * count_points * plane + row * columns) * itemsize
+            for o in range(0, min(columns, outputs - left), length):
+                if together:
+                    taps_together(source + o * itemsize, plane, table[o:].ctypes.data, c * taps, check.ctypes.data)
+                else:
+                    taps_apart(
+                        source + o * itemsize, plane, table.ctypes.data, c * outputs + left + o,
+                        min(length, outputs - left - o), none.ctypes.data, check.ctypes.data,
+                    )  # fmt: skip
+            found[item] = check.sum()
+
+    @kernel
+    def at_once(
+        start: int, stop: int, left: Array, right: Array, sums: Array, gw: Array, count: int, block_channels: int,
+        row: int, together: bool, found: Array,
+    ) -> None:  # fmt: skip
+        """Both, for pairs ``start <= pair < stop``, if there is only one chunk: `sums` has room for one pair."""
+        blocks, channels = left.shape[0], gw.shape[1]
+        for pair in range(start, stop):
+            outers(
+                pair * count_points, (pair + 1) * count_points, left, right, sums, pair, count, channels,
+                block_channels, row, 1,
+            )  # fmt: skip
+            finish(
+                pair * block_channels, (pair + 1) * block_channels, sums, gw, pair, blocks, block_channels, together,
+                found,
+            )  # fmt: skip
+
+    return outers, finish, at_once
 
 
-def _run(x: Array, w: Array, bias: Array | None, y: Array, before: tuple[int, ...]) -> bool:
-    """Correlate `x` (N, H, W, C) with `w` (9, C, O) into `y`; return False if something is infinite or NaN."""
-    batch, out_h, out_w, outputs = y.shape
-    channels = x.shape[3]
-    shape = tile_shape(x.itemsize, outputs)
-    packed, finite = pack(w, 1, shape)
-    if not finite:
-        return False
-    panels = packed.shape[0]
-    points = np.empty((panels, POINTS, channels, shape.columns), x.dtype)
-    parallel_for(_make_kernel_loop(shape), panels * channels, packed, points, nanoseconds=points.nbytes / 8)
-    starts = np.zeros((panels, shape.columns), x.dtype)
+# ---------------------------------------------------------------- how the work is cut
+
+
+def _up(number: int, unit: int) -> int:
+    """`number` rounded up to a multiple of `unit`."""
+    return -(-number // unit) * unit
+
+
+def _plane(numbers: int, itemsize: int) -> int:
+    """`numbers` rounded up to an odd number of cache lines, so that planes do not begin in the same set of a cache."""
+    line = 64 // itemsize
+    return (-(-numbers // line) | 1) * line
+
+
+def _parts(memory: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """Cut an array of numbers into arrays of these shapes."""
+    ends = itertools.accumulate(math.prod(shape) for shape in shapes)
+    return [memory[end - math.prod(shape) : end].reshape(shape) for end, shape in zip(ends, shapes)]
+
+
+def _counts(minimal: Minimal, y: Array) -> tuple[int, int]:
+    """Tiles of an image of `y` (N, OH, OW, O), down and across."""
+    return -(-y.shape[1] // minimal.outputs), -(-y.shape[2] // minimal.outputs)
+
+
+def _shape_for(itemsize: int, columns: int, rows: int) -> Shape:
+    """The shape of tile that wastes the least on a product of so many rows and columns, and of those the widest."""
+    shapes = [tile_shape(itemsize, vectors * lanes(itemsize)) for vectors in range(1, 5)]
+    return min(shapes, key=lambda s: (_up(columns, s.columns) * _up(rows, s.rows), -s.vectors))
+
+
+def _placed(w: Array) -> tuple[Array, tuple[int, int, int, int]]:
+    """A kernel (taps, C, O) that is not copied if possible, and its address and distances in numbers.
+
+    Outputs must lie side by side, or else taps, in either direction.
+    """
+    size = w.itemsize
+    if not (
+        w.flags.aligned
+        and all(stride % size == 0 for stride in w.strides)
+        and (w.strides[2] == size or abs(w.strides[0]) == size)
+    ):
+        w = np.array(w, order="C")
+    return w, (w.ctypes.data, w.strides[0] // size, w.strides[1] // size, w.strides[2] // size)
+
+
+def _run(minimal: Minimal, x: Array, w: Array, bias: Array | None, y: Array, before: tuple[int, ...]) -> bool:
+    """Correlate `x` (N, H, W, C) with `w` (taps, C, O) into `y`; return False if something is infinite or NaN."""
+    outputs, channels, itemsize = y.shape[3], x.shape[3], x.itemsize
+    down, across = _counts(minimal, y)
+    tiles, points = y.shape[0] * down * across, minimal.points**2
+    padded = _up(channels, lanes(itemsize))
+    # Results do not depend on how tiles are put into blocks and panels into groups: each is computed by itself.
+    block = max(LEAST_BLOCK_TILES, BLOCK_BYTES // (points * padded * itemsize))
+    wanted = 1 if get_num_threads() == 1 else 4 * get_num_threads()
+    blocks = max(-(-tiles // block), min(wanted, tiles // LEAST_BLOCK_TILES))
+    shape = _shape_for(itemsize, outputs, -(-tiles // blocks))
+    block = _up(-(-tiles // blocks), shape.rows)
+    blocks = -(-tiles // block)
+    starts = np.zeros((-(-outputs // shape.columns), shape.columns), x.dtype)
     if bias is not None:
         starts.reshape(-1)[:outputs] = bias
-    tiles = batch * -(-out_h // TILE) * -(-out_w // TILE)
-    block = max(1, BLOCK_BYTES // (POINTS * (channels + shape.columns) * x.itemsize) // shape.rows)
-    # At least four blocks for each thread. Results do not depend on the blocks: each tile is computed by itself.
-    block = max(1, min(block, tiles // (4 * get_num_threads() * shape.rows))) * shape.rows
-    loop, nothing = _make(shape), np.zeros(channels, x.dtype)
-    padded = -(-channels // lanes(x.itemsize)) * lanes(x.itemsize)
+    groups = min(len(starts), -(-wanted // blocks))
+    run = min(channels, max(LEAST_SLICE_CHANNELS, SLICE_BYTES // (points * shape.columns * itemsize)))
+    run = -(-channels // -(-channels // run))
+    found = np.empty(blocks * groups, x.dtype)
+    sizes = [_plane(n, itemsize) for n in (block * padded, run * shape.columns, block * shape.columns)]
+    loop, nothing = _make_correlations(minimal, shape), np.zeros(channels, x.dtype)
+    w, place = _placed(w)
 
-    def blocks(start: int, stop: int) -> None:
-        with (
-            scratch((POINTS, block, padded), x.dtype) as patches,
-            scratch((POINTS, block, shape.columns), x.dtype) as products,
-        ):
-            loop(start, stop, x, points, starts, y, nothing, *before, block, patches, products)
+    def items(start: int, stop: int) -> None:
+        with scratch((points * sum(sizes),), x.dtype) as memory:
+            patches, slices, products = _parts(memory, [(1, points, sizes[0]), (points, sizes[1]), (points, sizes[2])])
+            loop(
+                start, stop, x, place, y, starts, nothing, *before, groups, block, run, patches, slices, products,
+                found,
+            )  # fmt: skip
 
-    flop = 2 * tiles * POINTS * channels * outputs
-    parallel_for(blocks, -(-tiles // block), nanoseconds=2 * flop / FLOP_PER_NANOSECOND)
-    return _all_finite(y)
+    flop = 2 * tiles * points * channels * outputs
+    parallel_for(items, blocks * groups, nanoseconds=2 * flop / FLOP_PER_NANOSECOND)
+    return bool(found.sum() == 0)
 
 
-def _can(window: Window, groups: int, dtype: np.dtype[Any], *sizes: int) -> bool:
-    return (
-        window.kernel == (1, 3, 3)
-        and window.stride == window.dilation == (1, 1, 1)
+def _run_weight_gradient(
+    minimal: Minimal, x: Array, gy: Array, gw: Array, before: tuple[int, ...], together: bool
+) -> bool:
+    """Compute `gw` from `x` (N, H, W, C) and `gy` (N, OH, OW, O); return False as `_run`.
+
+    `gw` is (O, C, taps) if `together`, else (taps, C, O), C-contiguous.
+    """
+    channels, outputs, itemsize = x.shape[3], gy.shape[3], x.itemsize
+    down, across = _counts(minimal, gy)
+    tiles, points, length = gy.shape[0] * down * across, minimal.points**2, lanes(itemsize)
+    block = min(BLOCK_CHANNELS, _up(channels, length))
+    shape = tile_shape(itemsize, outputs)
+    shape = shape._replace(rows=_up(-(-block // -(-block // shape.rows)), 2))
+    blocks, panels = -(-channels // block), -(-outputs // shape.columns)
+    pairs = blocks * panels
+    height = _up(block, shape.rows)
+    row = _up(height, length)
+    sum_bytes = pairs * points * height * shape.columns * itemsize
+    chunk = min(CHUNK_BYTES, max(BLOCK_BYTES, 4 * sum_bytes)) // (
+        points * (blocks * row + panels * shape.columns) * itemsize
+    )
+    chunk = max(1, min(MOST_CHUNK_TILES, tiles, chunk))
+    chunks = -(-tiles // chunk)
+    chunk = -(-tiles // chunks)
+    outers, finish, at_once = _make_outers(minimal, shape)
+    read, read_gradient = (_make_tiles(minimal, role, itemsize) for role in ("input", "output_gradient"))
+    zeros = np.zeros(max(channels, outputs), x.dtype)
+    one = chunks == 1 and pairs >= 4 * get_num_threads()
+    nanoseconds = 2 * points * channels * outputs / FLOP_PER_NANOSECOND  # for each tile
+
+    found = np.empty(pairs * block, x.dtype)
+    shapes = [
+        (blocks, points, _plane(chunk * row, itemsize)),
+        (panels, points, _plane(chunk * shape.columns, itemsize)),
+        (0 if one else pairs, points, _plane(height * shape.columns, itemsize)),
+    ]
+    with scratch((sum(math.prod(s) for s in shapes),), x.dtype) as memory:
+        left, right, sums = _parts(memory, shapes)
+        for first in range(0, tiles, chunk):
+            count = min(chunk, tiles - first)
+            parallel_for(
+                read, count, x, left, zeros, first, *before, down, across, block, row,
+                nanoseconds=count * points * channels / 4,
+            )  # fmt: skip
+            parallel_for(
+                read_gradient, count, gy, right, zeros, first, 0, 0, down, across, shape.columns, shape.columns,
+                nanoseconds=count * points * outputs / 4,
+            )  # fmt: skip
+            if not one:
+                parallel_for(
+                    outers, pairs * points, left, right, sums, 0, count, channels, block, row, int(first == 0),
+                    nanoseconds=count * nanoseconds,
+                )  # fmt: skip
+        if one:
+
+            def both(start: int, stop: int) -> None:
+                with scratch((1, *sums.shape[1:]), x.dtype) as own:
+                    at_once(start, stop, left, right, own, gw, tiles, block, row, together, found)
+
+            parallel_for(both, pairs, nanoseconds=tiles * nanoseconds)
+        else:
+            parallel_for(
+                finish, pairs * block, sums, gw, 0, blocks, block, together, found,
+                nanoseconds=points * channels * outputs / 4,
+            )  # fmt: skip
+    return bool(found.sum() == 0)
+
+
+def _minimal(window: Window, groups: int, dtype: np.dtype[Any], *sizes: int) -> Minimal | None:
+    """The algorithm for a convolution, or None."""
+    side = window.kernel[2]
+    if (
+        window.kernel == (1, side, side)
+        and window.stride == (1, window.stride[1], window.stride[1])
+        and window.dilation == (1, 1, 1)
         and window.before[0] == window.after[0] == 0
         and groups == 1
         and dtype.kind == "f"
         and all(sizes)
         and not config.DISABLE_JIT
-    )
+    ):
+        return MINIMAL.get((side, window.stride[1]))
+    return None
+
+
+def _clear_unread(gx: Array, window: Window) -> None:
+    """Put zeros where no window reads."""
+    for axis in (1, 2):
+        read = (window.out[axis] - 1) * window.stride[axis] + window.kernel[axis] - window.before[axis]
+        if read < window.size[axis]:
+            gx[(slice(None),) * axis + (slice(max(0, read), None),)] = 0
 
 
 # ---------------------------------------------------------------- the formulation
@@ -380,11 +534,12 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
     """Correlate, as :func:`.correlation.correlate`; directly where this way is not open, or something is not finite."""
     dtype, operands = correlate_operands(x, w, bias, window, groups)
     inner = operands[0].dtype
-    y = np.empty((x.shape[0], *window.out, w.shape[4]), inner)
-    if _can(window, groups, inner, y.size, x.shape[4]):
+    minimal = _minimal(window, groups, inner, x.size, w.shape[4], *window.out)
+    if minimal is not None:
         source, taps = channels_last(operands[0], inner), operands[1]
+        y = empty_apart((x.shape[0], *window.out, w.shape[4]), inner, source)
         source, target = source.reshape(-1, *source.shape[2:]), y.reshape(-1, *y.shape[2:])
-        if _run(source, taps.reshape(9, *taps.shape[3:]), operands[2], target, window.before[1:]):
+        if _run(minimal, source, taps.reshape(-1, *taps.shape[3:]), operands[2], target, window.before[1:]):
             return y.astype(dtype, copy=False)
     return correlation.correlate(x, w, bias, window, groups)
 
@@ -393,13 +548,19 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     """As :func:`.correlation.correlate_input_gradient`: `gy` correlated with the rotated, transposed kernel."""
     dtype, operands = input_gradient_operands(gy, w, window, groups)
     inner = operands[0].dtype
-    gx = np.empty((gy.shape[0], *window.size, w.shape[3] * groups), inner)
-    if _can(window, groups, inner, gx.size, gy.size):
+    minimal = _minimal(window, groups, inner, gy.size, w.shape[3], *window.size)
+    if minimal is not None:
         source = channels_last(operands[0], inner)
+        gx = empty_apart((gy.shape[0], *window.size, w.shape[3]), inner, source)
         source, target = source.reshape(-1, *source.shape[2:]), gx.reshape(-1, *gx.shape[2:])
-        turned = operands[1][0, ::-1, ::-1].swapaxes(2, 3).reshape(9, w.shape[4], w.shape[3])
-        before = (2 - window.before[1], 2 - window.before[2])
-        if _run(source, turned, None, target, before):
+        turned = operands[1][0, ::-1, ::-1].swapaxes(2, 3).reshape(-1, w.shape[4], w.shape[3])
+        before = tuple(minimal.taps - 1 - padding for padding in window.before[1:])
+        if window.stride[1] == 2:  # gy[i] lies at 2 * i
+            minimal = GAPS if before[0] % 2 else GAPS_AFTER
+            before = tuple(distance // 2 for distance in before)
+        alike = window.stride[1] == 1 or (window.before[1] - window.before[2]) % 2 == 0
+        if alike and _run(minimal, source, turned, None, target, before):
+            _clear_unread(target, window)
             return gx.astype(dtype, copy=False)
     return correlation.correlate_input_gradient(gy, w, window, groups)
 
@@ -407,5 +568,17 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
 def correlate_weight_gradient(
     x: Array, gy: Array, window: Window, groups: int = 1, outputs_first: bool = False
 ) -> Array:
-    """As :func:`.correlation.correlate_weight_gradient`, which computes it."""
+    """As :func:`.correlation.correlate_weight_gradient`: the transpose of minimal filtering."""
+    dtype, operands = weight_gradient_operands(x, gy, window, groups)
+    inner = operands[0].dtype
+    minimal = _minimal(window, groups, inner, x.size, gy.size)
+    if minimal is not None:
+        source, gradient = (channels_last(operand, inner) for operand in operands)
+        source, gradient = (array.reshape(-1, *array.shape[2:]) for array in (source, gradient))
+        sizes = gy.shape[4], x.shape[4], math.prod(window.kernel)
+        gw = empty_apart(sizes if outputs_first else sizes[::-1], inner, source)
+        if _run_weight_gradient(minimal, source, gradient, gw, window.before[1:], outputs_first):
+            if outputs_first:
+                gw = gw.transpose(2, 1, 0)
+            return gw.reshape(*window.kernel, *gw.shape[1:]).astype(dtype, copy=False)
     return correlation.correlate_weight_gradient(x, gy, window, groups, outputs_first)

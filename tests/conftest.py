@@ -6,6 +6,10 @@ import os
 
 # Before anything imports matplotlib: tests draw without a screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Before anything imports PyTorch: threads that have nothing to do leave the CPUs to others.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Whether kernels have to be compiled depends on what ran before: no test of other things shall see it.
+os.environ.setdefault("AUTOGRAD_CONV_QUIET", "1")
 
 import numpy as np
 import pytest

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import math
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -345,6 +346,7 @@ def _train_and_report(settings: Settings, stream: TextIO, start: float) -> int:
         f"seed {settings.seed}, threads {ac.get_num_threads()}"
     )
 
+    os.environ.setdefault("AUTOGRAD_CONV_QUIET", "1")  # it is said here
     with progress.waiting("compiling kernels (later runs find them in a cache)..."):
         sample = slice(0, settings.batch_size)
         loss = nn.cross_entropy(network(parameters, ac.tensor(data.train_images[sample])), data.train_labels[sample])

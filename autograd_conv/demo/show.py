@@ -81,6 +81,8 @@ def show(settings: ShowSettings, stream: TextIO) -> int:
         progress = Progress(stream, settings.epochs, len(data.train_labels))
         with StopRequest() as stop:
             train(parameters, data, Settings(epochs=settings.epochs, seed=settings.seed), rng, progress, stop)
+    for parameter in parameters.values():
+        parameter.grad = None
     chosen = rng.permutation(len(data.test_labels))[: settings.digits]
     with ac.Tape() as tape:
         scores = network(parameters, ac.tensor(data.test_images[chosen]))

@@ -114,8 +114,8 @@ def _lines(graph: Graph, layout: Layout) -> list[str]:
         parts.append(f'<path d="M{x:.1f},{y:.1f} l-3.6,-7.5 h7.2 z" fill="{color}"/>')
         if several[edge.target] > 1 or " ." in edge.label:
             parts.append(
-                f'<text x="{x + 5:.1f}" y="{y - 5:.1f}" font-size="{LABEL_SIZE}" fill="#5b6370" stroke="#ffffff" stroke-width="3" '
-                f'paint-order="stroke">{clean(edge.label)}</text>'
+                f'<text x="{x + 5:.1f}" y="{y - 5:.1f}" font-size="{LABEL_SIZE}" fill="#5b6370" stroke="#ffffff" '
+                f'stroke-width="3" paint-order="stroke">{clean(edge.label)}</text>'
             )
         parts.append("</g>")
     return parts

@@ -1,7 +1,7 @@
 """What the rules compute, for readers: formulas of the main primitives, and the source text of every rule.
 
-The formulas are the one table of their kind, by the names of primitives and of their arguments. `gy` is the cotangent of
-the output `y`; indices are those of docs/convolution.md.
+The formulas are the one table of their kind, by the names of primitives and of their arguments. `gy` is the cotangent
+of the output `y`; indices are those of docs/convolution.md.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ FORMULAS: dict[str, dict[str, str]] = {
     },
     "cos": {"x": "gx = -gy * sin(x)"},
     "cross_entropy": {
-        "x": "loss = -sum over k of q[k] * log softmax(x)[k], so  gx = gy * (softmax(x) * sum(q) - q)",
+        "x": "y = -sum over k of q[k] * log softmax(x)[k], so  gx = gy * (softmax(x) * sum(q) - q)",
+        "q": "gq = -gy * log softmax(x)",
     },
     "divide": {"x": "gx = gy / y", "y": "gy' = -gy * x / y^2"},
     "exp": {"x": "gx = gy * exp(x) = gy * ans"},

@@ -33,7 +33,8 @@ class Box:
     Attributes
     ----------
     key : str
-        Unique: ``record-<position on the tape>``, ``leaf-<number>``, ``outside-<number>``, ``constant-<record>-<argument>``.
+        Unique: ``record-<position on the tape>``, ``leaf-<number>``, ``outside-<number>`` (with ``-<output>``),
+        ``constant-<record>-<argument>``.
     kind : str
         One of `KINDS`.
     title : str
@@ -80,12 +81,9 @@ def byte_text(count: int) -> str:
     """
     if count < 10_000:
         return f"{count} B"
-    size, unit = float(count), "B"
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        size /= 1024
-        if size < 1024:
-            break
-    return f"{size:.1f} {unit}"
+    units = ("KiB", "MiB", "GiB", "TiB")
+    power = min(len(units), max(1, (count.bit_length() - 1) // 10))
+    return f"{count / 1024**power:.1f} {units[power - 1]}"
 
 
 def names_of(function: str, names: Mapping[str, Tensor] | None) -> dict[Any, str]:
@@ -120,8 +118,10 @@ def argument_name(record: Record, argnum: int) -> str:
     return f"{primitive.variadic or 'argument'}[{argnum - len(primitive.arguments)}]"
 
 
-def constants(record: Record) -> dict[int, Any]:
-    """Arguments without a node whose value the record keeps, by their number."""
+def known_arguments(tape: Tape, record: Record) -> dict[int, Any]:
+    """Values of the arguments by their number: all, if the tape keeps values, else those that the record needs."""
+    if record.number in tape.arguments:
+        return {k: value for k, value in enumerate(tape.arguments[record.number]) if value is not None}
     found: dict[int, Any] = {}
     fixed = len(record.plan.primitive.arguments)
     for (kind, which), value in zip(record.plan.saves, record.saved or ()):
@@ -129,7 +129,7 @@ def constants(record: Record) -> dict[int, Any]:
             continue
         places = [(which, value)] if which >= 0 else [(fixed + k, part) for k, part in enumerate(value)]
         for argnum, array in places:
-            if array is not None and argnum < len(record.parents) and record.parents[argnum] is None:
+            if array is not None and argnum < len(record.parents):
                 found[argnum] = array
     return found
 
@@ -184,13 +184,13 @@ def graph_of(tape: Tape, names: Mapping[Any, str], first: int = 0) -> Graph:
     known: set[str] = set()
     graph = Graph()
     for k, record in enumerate(tape.records, first):
-        fixed = constants(record)
+        values = known_arguments(tape, record)
         for argnum, parent in enumerate(record.parents):
             label = argument_name(record, argnum)
             if parent is None:
-                if argnum not in fixed:
+                if argnum not in values:
                     continue  # None, or a value that nothing needs: not known here
-                value = fixed[argnum]
+                value = values[argnum]
                 box = Box(f"constant-{k}-{argnum}", "constant", label, [_constant_text(value)])
             elif isinstance(parent, Leaf):
                 box = _leaf_box(parent, names)

@@ -43,8 +43,8 @@ class Layout:
     positions : list of (x, y)
         Upper left corner of each box.
     routes : list of list of (x, y)
-        For each edge the points that it runs through, from the lower side of its source to the upper side of its target;
-        points 2k + 1 and 2k + 2 have the same x: the line runs straight past layer k.
+        For each edge the points that it runs through, from the lower side of its source to the upper side of its
+        target; points 2k + 1 and 2k + 2 have the same x: the line runs straight past layer k.
     width, height : float
         Of the whole.
     """

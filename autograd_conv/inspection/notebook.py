@@ -21,8 +21,8 @@ CELL = "text-align:left;padding:1px 12px 1px 0;white-space:pre"
 
 
 def _rows(pairs: list[tuple[str, str]]) -> str:
-    lines = [f'<tr><th style="{CELL}">{clean(name)}</th><td style="{CELL}">{clean(text)}</td></tr>' for name, text in pairs]
-    return f"<table>{''.join(lines)}</table>"
+    lines = [f'<th style="{CELL}">{clean(name)}</th><td style="{CELL}">{clean(text)}</td>' for name, text in pairs]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def _made_by(node: Node | None) -> str:
@@ -30,7 +30,9 @@ def _made_by(node: Node | None) -> str:
         return "no: a constant"
     if isinstance(node, Leaf):
         return "yes: a leaf"
-    return f"yes: made by {node.record.name}, output {node.index}" if isinstance(node, Output) else f"yes: made by {node.name}"
+    if isinstance(node, Output):
+        return f"yes: made by {node.record.name}, output {node.index}"
+    return f"yes: made by {node.name}"
 
 
 def tensor_html(tensor: Any) -> str:

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import _ARGUMENT
 from ..tape import Leaf, Output, Record, Tape
 from .capture import Step, capture, root_of
 from .drawing import clean, draw
 from .formulas import formula, rule_source, rules_of
-from .graph import argument_name, byte_text, graph_of, names_of
+from .graph import argument_name, byte_text, graph_of, known_arguments, names_of
 from .pictures import legend, picture
 from .table import kept_once, saved_names, short_line
 from .template import TEMPLATE
@@ -96,21 +95,18 @@ def _last_records(tape: Tape, root: Any) -> tuple[Tape, int]:
         return tape, 0
     part = Tape()
     part.records, part.lines, part.in_sweep = tape.records[first:end], tape.lines[first:end], tape.in_sweep[first:end]
+    part.arguments = tape.arguments
     return part, first
 
 
 def _values(tape: Tape) -> dict[Any, tuple[np.ndarray, int]]:
-    """Results that a later record saved, by the key of their node, and the position of that record."""
+    """Results that are arguments of a later record, by the key of their node, and the position of that record."""
     found: dict[Any, tuple[np.ndarray, int]] = {}
     for k, record in enumerate(tape.records):
-        fixed = len(record.plan.primitive.arguments)
-        for (kind, which), value in zip(record.plan.saves, record.saved or ()):
-            if kind != _ARGUMENT:
-                continue
-            parents = record.parents[which : which + 1] if which >= 0 else record.parents[fixed:]
-            for parent, array in zip(parents, (value,) if which >= 0 else value):
-                if parent is not None and isinstance(array, np.ndarray):
-                    found.setdefault(_key(parent), (array, k))
+        for argnum, value in known_arguments(tape, record).items():
+            parent = record.parents[argnum]
+            if parent is not None and isinstance(value, np.ndarray):
+                found.setdefault(_key(parent), (value, k))
     return found
 
 
@@ -210,7 +206,7 @@ def _forward(
                 pictures.append([name if index is None else f"{name}[{index}]", gallery.add(part)])
     if record.number in values and "ans" not in saved_names(record):
         array, k = values[record.number]
-        pictures.append([f"y, which #{k + first} keeps", gallery.add(array)])
+        pictures.append([f"y, as #{k + first} reads it", gallery.add(array)])
     return pictures, words
 
 

@@ -186,6 +186,11 @@ def _image(result: dict[str, Any], values: np.ndarray, largest: float, notes: li
     height, width = stacked.shape[1:]
     gap = 1 if outer else 0
     if len(outer) > 1:  # a row of tiles for each sample, say
+        if len(stacked) // outer[-1] > outer[-1]:
+            stacked = stacked.reshape(-1, outer[-1], height, width).swapaxes(0, 1)
+            outer = [outer[-1], stacked.shape[1]]
+            stacked = stacked.reshape(-1, height, width)
+            notes.append("first axis from left to right")
         across = min(outer[-1], max(1, LARGEST_SIDE // (width + gap)))
         down = min(len(stacked) // outer[-1], max(1, pixels // (across * (height + gap) * (width + gap))))
         chosen = stacked.reshape(-1, outer[-1], height, width)[:down, :across].reshape(-1, height, width)

@@ -78,7 +78,7 @@ def short_line(line: str) -> str:
 
 
 def cells(tape: Tape, most: int | None = None) -> list[tuple[str, ...]]:
-    """A head, and for each record (the first `most` of them): index, primitive, arguments, output, what is saved, line."""
+    """A head, and a row for each record (for the first `most` of them); see `table`."""
     index = {record.number: k for k, record in enumerate(tape.records)}
     rows: list[tuple[str, ...]] = [("#", "primitive", "arguments", "output", "dtype", "saved", "bytes", "line")]
     for k, (record, line) in enumerate(zip(tape.records[:most], tape.lines)):

@@ -1,6 +1,7 @@
 """The page that `page` fills in: style and script, all in one, nothing from a network.
 
-``$TITLE``, ``$GRAPH``, ``$LEGEND`` and ``$DATA`` are replaced. The script puts texts into the page as texts, never as HTML.
+``$TITLE``, ``$GRAPH``, ``$LEGEND`` and ``$DATA`` are replaced. The script puts texts into the page as texts, never as
+HTML.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ header { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 18px; pad
 h1 { margin: 0; font-size: 17px; }
 #about { color: #5b6370; }
 .controls { display: flex; align-items: center; gap: 6px; flex: 1 1 380px; }
-button { min-width: 38px; height: 30px; padding: 0 9px; border: 1px solid #c3c9d2; border-radius: 6px; background: #ffffff;
-  color: inherit; font: inherit; cursor: pointer; }
+button { min-width: 38px; height: 30px; padding: 0 9px; border: 1px solid #c3c9d2; border-radius: 6px;
+  background: #ffffff; color: inherit; font: inherit; cursor: pointer; }
 button:hover:enabled { background: #eef3fa; border-color: #3d6fb0; }
 button:disabled { color: #b4b8bf; cursor: default; }
 input[type=range] { flex: 1; min-width: 120px; accent-color: #c2410c; }
@@ -38,7 +39,9 @@ main { flex: 1; display: flex; min-height: 0; }
 #graph { flex: 0 0 43%; overflow: auto; padding: 10px; background: #ffffff; border-right: 1px solid #d9dde3; }
 #graph svg { display: block; margin: 0 auto; max-width: max(100%, 520px); height: auto; }
 #record { flex: 1; overflow: auto; padding: 16px 22px 60px; }
-@media (max-width: 900px) { main { display: block; overflow: auto; } #graph { height: 45vh; border-right: 0; } #record { overflow: visible; } }
+@media (max-width: 900px) {
+  main { display: block; overflow: auto; } #graph { height: 45vh; border-right: 0; } #record { overflow: visible; }
+}
 h2 { margin: 0 0 2px; font-size: 20px; }
 h3 { margin: 20px 0 8px; font-size: 12px; letter-spacing: .06em; text-transform: uppercase; color: #5b6370; }
 code, pre { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: 12.5px; }
@@ -49,12 +52,13 @@ code, pre { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, mono
 .card.rule { border-left: 4px solid #c2410c; }
 .columns { display: flex; flex-wrap: wrap; gap: 14px 22px; align-items: flex-start; }
 .formula { margin: 0 0 8px; padding: 8px 10px; background: #fdf4ec; border-radius: 5px; white-space: pre-wrap; }
-.source { margin: 0; padding: 8px 10px; background: #f1f3f6; border-radius: 5px; white-space: pre-wrap; overflow-wrap: anywhere; }
+.source { margin: 0; padding: 8px 10px; background: #f1f3f6; border-radius: 5px; white-space: pre-wrap;
+  overflow-wrap: anywhere; }
 .text { flex: 1 1 340px; min-width: 0; }
 .note { color: #5b6370; font-size: 12.5px; margin: 0 0 8px; white-space: pre-wrap; }
 figure { margin: 0; }
-figure img { display: block; max-width: 100%; image-rendering: pixelated; border: 1px solid #c3c9d2; background: #ffffff; }
-figcaption { margin-top: 4px; font-size: 12px; color: #3f4651; max-width: 640px; font-variant-numeric: tabular-nums; }
+figure img { display: block; max-width: 100%; image-rendering: pixelated; border: 1px solid #c3c9d2; }
+figcaption { margin-top: 4px; font-size: 12px; color: #3f4651; max-width: 640px; }
 figcaption .name { font-weight: 600; color: #1f2733; }
 figcaption .left-out { color: #8a5200; }
 figcaption .bad { color: #ffffff; background: #1f2733; border-radius: 3px; padding: 0 4px; }
@@ -79,7 +83,8 @@ svg .edge.current path:last-of-type { fill: #c2410c; }
 <span id="where"></span>
 </div>
 <div class="scale">&minus;max <img src="$LEGEND" alt="colours from blue over white to red"> +max
-<i style="background:#000000"></i>NaN<i style="background:#9c27b0"></i>+inf<i style="background:#009651"></i>&minus;inf</div>
+<i style="background:#000000"></i>NaN<i style="background:#9c27b0"></i>+inf
+<i style="background:#009651"></i>&minus;inf</div>
 </header>
 <main><div id="graph">$GRAPH</div><div id="record" tabindex="0"></div></main>
 <noscript>This page needs JavaScript, which is in this file; it loads nothing.</noscript>
@@ -108,7 +113,8 @@ function figure(name, number) {
     result.append(make("div", "value", p.value));
   }
   const facts = [p.shape + " " + p.dtype];
-  if (p.least !== undefined && p.src) facts.push("min " + p.least, "max " + p.greatest, "norm " + p.norm, "colours \u00b1" + p.largest);
+  if (p.least !== undefined && p.src) facts.push("min " + p.least, "max " + p.greatest, "norm " + p.norm,
+    "colours \u00b1" + p.largest);
   const caption = make("figcaption", "", make("span", "name", name), " \u00b7 " + facts.join(" \u00b7 "));
   if (p.bad) caption.append(" ", make("span", "bad", p.bad + " not finite"));
   if (p.note) caption.append(make("br", ""), make("span", "left-out", p.note));
@@ -155,7 +161,8 @@ function show(step) {
     box.classList.toggle("done", k !== undefined && k < now);
     box.classList.toggle("waiting", k !== undefined && k > now);
     if (box.id === s.key) {
-      const graph = document.getElementById("graph"), a = box.getBoundingClientRect(), b = graph.getBoundingClientRect();
+      const graph = document.getElementById("graph");
+      const a = box.getBoundingClientRect(), b = graph.getBoundingClientRect();
       graph.scrollTop += (a.top + a.bottom - b.top - b.bottom) / 2;
       graph.scrollLeft += (a.left + a.right - b.left - b.right) / 2;
     }

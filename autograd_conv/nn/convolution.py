@@ -266,8 +266,9 @@ def conv2d(
         fastest. ``"direct"``: loops over taps. ``"im2col"``: one matrix product for each group (sources 000, 003).
         ``"padpad"``: gradients as correlations with stride 1 of what was padded inside and outside (source 001).
         ``"kronecker"``: ``vec(y) = (I kron phi(x)) vec(C)`` with explicit matrices, for small inputs (source 002).
-        ``"winograd"``: minimal filtering, for 3x3 kernels with stride 1; ``"auto"`` takes it for large float32
-        layers unless `set_exact` rules it out, because it rounds some ten times more.
+        ``"winograd"``: minimal filtering, for 3x3 kernels with stride 1 or 2 and 5x5 kernels with stride 1; ``"auto"``
+        takes it for float32 and many channels, unless `set_exact` rules it out, because it rounds two to six times
+        more.
 
     Returns
     -------
@@ -283,7 +284,7 @@ def conv2d(
         If ranks or channel counts do not fit together, a setting is out of range, the kernel is larger than the
         padded input, or `method` cannot be honoured: matrices of more than
         ``kernels.kronecker.MAX_ELEMENTS`` elements for ``"kronecker"``; other kernels
-        than 3x3 with stride 1, or groups, for ``"winograd"``.
+        than 3x3 with stride 1 or 2 and 5x5 with stride 1, or groups, for ``"winograd"``.
 
     Notes
     -----

@@ -51,10 +51,17 @@ def choose_method(
 
 
 # Below so many channels, on either side, Winograd's transforms cost more than the multiplications that they save.
-WINOGRAD_LEAST_CHANNELS = 32
+WINOGRAD_LEAST_CHANNELS = 16
 
-# Winograd's kernel is four times as large: with fewer tiles of 4x4 outputs, reading it costs more than it saves.
-WINOGRAD_LEAST_TILES_PER_CHANNEL = 0.25
+# With stride 2 they save less: 1.44 times at most.
+WINOGRAD_LEAST_CHANNELS_STRIDE_2 = 64
+
+# It takes so many times fewer multiplications at least, those of outputs beyond the last ones of an image included:
+# by stride.
+WINOGRAD_LEAST_GAIN = {1: 1.75, 2: 1.3}
+
+# And at least so many multiplications: below, what is done once for a call costs more than it saves.
+WINOGRAD_LEAST_MULTIPLICATIONS = 1_000_000
 
 _exact = False
 
@@ -65,9 +72,9 @@ def set_exact(exact: bool) -> None:
     Parameters
     ----------
     exact : bool
-        False, the default, allows Winograd's minimal filtering for float32 kernels of 3 x 3 taps with stride 1,
-        where it is faster. Its rounding errors are some ten times those of the direct sum: tested to stay below
-        2e-5 of the largest output, and about a fifth of that in the mean.
+        False, the default, allows Winograd's minimal filtering for float32 kernels of 3 x 3 taps (stride 1
+        or 2) and 5 x 5 taps, where it is faster. Its rounding errors are two to six times those of the direct sum:
+        tested to stay below 1e-5 of the largest element of each result, and below a fifth of that in the mean.
 
     Raises
     ------
@@ -87,22 +94,23 @@ def is_exact() -> bool:
 
 def _fastest(window: Window, batch: int, channels: int, outputs: int, groups: int, dtype: Any) -> str:
     """What ``method="auto"`` stands for: the fastest formulation that is exact next to infinities and NaN."""
-    if (
-        _exact
-        or dtype != np.float32
-        or min(channels, outputs) < WINOGRAD_LEAST_CHANNELS
-        or _obstacle_to_winograd(window, groups)
-        or min(window.out[1:]) < 4
-    ):
+    if _exact or dtype != np.float32 or _obstacle_to_winograd(window, groups):
         return "direct"
-    tiles = batch * -(-window.out[1] // 4) * -(-window.out[2] // 4)
-    return "winograd" if tiles >= WINOGRAD_LEAST_TILES_PER_CHANNEL * max(channels, outputs) else "direct"
+    taps, stride, (height, width) = window.kernel[2], window.stride[2], window.out[1:]
+    if min(channels, outputs) < (WINOGRAD_LEAST_CHANNELS if stride == 1 else WINOGRAD_LEAST_CHANNELS_STRIDE_2):
+        return "direct"
+    side, multiplications = (7 - taps, 36) if stride == 1 else (2, 25)  # of a tile of outputs
+    needed = -(-height // side) * -(-width // side) * multiplications
+    gain = height * width * taps**2 / needed
+    work = batch * channels * outputs * needed
+    return "winograd" if gain >= WINOGRAD_LEAST_GAIN[stride] and work >= WINOGRAD_LEAST_MULTIPLICATIONS else "direct"
 
 
 def _obstacle_to_winograd(window: Window, groups: int) -> str | None:
     """Why Winograd's minimal filtering cannot compute this convolution, or None."""
-    if window.kernel != (1, 3, 3) or window.stride != (1, 1, 1) or window.dilation != (1, 1, 1):
-        return "it is for kernels of 3 x 3 taps with stride 1 and dilation 1"
+    allowed = {((1, 3, 3), (1, 1, 1)), ((1, 5, 5), (1, 1, 1)), ((1, 3, 3), (1, 2, 2))}
+    if (window.kernel, window.stride) not in allowed or window.dilation != (1, 1, 1):
+        return "it is for kernels of 3 x 3 taps with stride 1 or 2, or 5 x 5 taps with stride 1, and dilation 1"
     if groups != 1:
         return f"it is for one group, and argument 'groups' is {groups}"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -46,8 +47,11 @@ def i0(x: ArrayLike) -> Tensor:
     return result
 
 
-# On |x| < 1 the integrand of sinc is a polynomial up to rounding: 32 points are exact.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
+@functools.cache
+def _quadrature() -> list[tuple[float, float]]:
+    """Gauss's points in (0, 1), with weights. On |x| < 1 the integrand below is a polynomial up to rounding: 32 do."""
+    nodes, weights = np.polynomial.legendre.leggauss(32)
+    return list(zip(((nodes + 1) / 2).tolist(), (weights / 2).tolist()))
 
 
 def _sinc_forward(x: Any, *, order: int) -> Any:
@@ -65,7 +69,7 @@ def _sinc_forward(x: Any, *, order: int) -> Any:
         result = (math.pi ** (m - 1) * np.sin(math.pi * away + m * math.pi / 2) - m * result) / away
     near = np.zeros_like(result)
     inside = np.where(small, x, 0)
-    for node, weight in zip((_NODES + 1) / 2, _WEIGHTS / 2):
+    for node, weight in _quadrature():
         near += weight * (math.pi * node) ** order * np.cos(math.pi * node * inside + order * math.pi / 2)
     return np.where(small, near, result)
 

@@ -5,6 +5,7 @@ The results are Tensors without history: gradients do not flow through positions
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -43,17 +44,23 @@ def dress(result: Any) -> Any:
     return result
 
 
-def without_history(function: Callable[..., Any], summary: str, finish: Callable[[Any], Any] = dress) -> Any:
-    """A function of NumPy, applied to the values of Tensors."""
-    name = function.__name__
+@functools.cache
+def _position_of_out(function: Callable[..., Any]) -> int:
+    """Where among the arguments of a function its ``out`` stands; 0 if there is none. Reading signatures is slow."""
     try:
         parameters = list(inspect.signature(function).parameters)
     except ValueError:  # built in, without a signature to read
-        parameters = []
-    out_at = parameters.index("out") if "out" in parameters else None
+        return 0
+    return parameters.index("out") if "out" in parameters else 0
+
+
+def without_history(function: Callable[..., Any], summary: str, finish: Callable[[Any], Any] = dress) -> Any:
+    """A function of NumPy, applied to the values of Tensors."""
+    name = function.__name__
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if out_at is not None and len(args) > out_at:
+        out_at = _position_of_out(function) if len(args) > 1 else 0
+        if 0 < out_at < len(args):
             kwargs["out"], args = args[out_at], (*args[:out_at], None, *args[out_at + 1 :])
         out = kwargs.pop("out", None)
         try:
@@ -79,9 +86,9 @@ def without_history(function: Callable[..., Any], summary: str, finish: Callable
     return call
 
 
-def constant(function: Callable[..., Any], summary: str) -> Callable[..., Any]:
+def constant(function: Callable[..., Any], summary: str, finish: Callable[[Any], Any] = dress) -> Callable[..., Any]:
     """Make and register the function that stands for one of NumPy whose results have no derivative."""
-    ours: Callable[..., Any] = without_history(function, summary)
+    ours: Callable[..., Any] = without_history(function, summary, finish)
     register_numpy(function, ours)
     CONSTANT.add(function)
     return ours

@@ -92,7 +92,14 @@ def _stack_nested(values: Any) -> Any:
 
 
 def array(
-    object: ArrayLike, dtype: Any = None, *, copy: bool | None = True, ndmin: int = 0, order: Any = "K"
+    object: ArrayLike,
+    dtype: Any = None,
+    *,
+    copy: bool | None = True,
+    order: Any = "K",
+    subok: bool = False,
+    ndmin: int = 0,
+    like: Any = None,
 ) -> Tensor:
     """Make a Tensor of numbers, nested sequences or Tensors; gradients reach Tensors inside sequences.
 
@@ -106,7 +113,7 @@ def array(
         False or None: hand `object` itself back if it is a Tensor that needs no conversion.
     ndmin : int
         The result has at least so many axes; new ones go in front.
-    order : str
+    order, subok, like
         For compatibility; the order of elements in memory has no meaning for Tensors.
 
     Returns
@@ -126,7 +133,15 @@ def array(
     return result
 
 
-def asarray(a: ArrayLike, dtype: Any = None, *, copy: bool | None = None) -> Tensor:
+def asarray(
+    a: ArrayLike,
+    dtype: Any = None,
+    order: Any = None,
+    *,
+    device: Any = None,
+    copy: bool | None = None,
+    like: Any = None,
+) -> Tensor:
     """As `array`, but a Tensor of the right type is handed back as it is, unless `copy`."""
     if isinstance(a, Tensor) and not copy:
         return a if dtype is None or a.dtype == dtype else astype(a, dtype)

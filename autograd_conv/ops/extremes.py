@@ -1,4 +1,4 @@
-"""Largest and smallest elements, the smooth maximum, and questions about all elements."""
+"""Largest and smallest elements, and questions about all elements."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from ..dispatch import implements
 from ..primitive import primitive
-from ..tensor import ArrayLike, Tensor, raw
+from ..tensor import ArrayLike, Tensor, raw, wrap
 from .constants import constant
 from .conversion import asarray
-from .reduction import Axes, axes_of, finish, kept_shape, tupled
+from .reduction import Axes, finish, kept_shape, tupled
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "min", "ptp",
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "max", "min", "ptp",
 ]  # fmt: skip
 
 
@@ -90,50 +90,6 @@ def ptp(a: ArrayLike, axis: Axes = None, out: Any = None, keepdims: bool = False
     return finish("ptp", max(x, axis, None, keepdims) - min(x, axis, None, keepdims), out)
 
 
-# --- logarithm of a sum of exponentials --------------------------------------------------------------------
-
-
-def _logsumexp_forward(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
-    if x.dtype.kind in "biu":
-        x = x.astype(np.float64)
-    largest = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    largest = np.where(np.isfinite(largest), largest, 0)
-    with np.errstate(divide="ignore", over="ignore"):  # log(0) = -inf is the right answer
-        answer = np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True)) + largest
-    return answer if keepdims else np.squeeze(answer, axis=None if axis is None else axes_of(axis, x.ndim))
-
-
-def _logsumexp_vjp(g: Any, x: Any, ans: Any, axis: Any) -> Any:
-    kept = kept_shape(x.shape, axis)
-    ans = ans.reshape(kept)
-    # Where all elements are -inf, exp(-inf - 0) is the limit 0; exp(-inf + inf) would be NaN.
-    return g.reshape(kept) * np.exp(x - np.where(np.equal(ans, -np.inf), 0, ans))
-
-
-_logsumexp = primitive(_logsumexp_forward, name="logsumexp").defvjp(x=_logsumexp_vjp)
-
-
-def logsumexp(a: ArrayLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """``log(sum(exp(a)))`` over axes, without overflow.
-
-    Parameters
-    ----------
-    a : array_like
-    axis : int or tuple of int, optional
-        By default all.
-    keepdims : bool
-        Keep the reduced axes, with length one.
-
-    Returns
-    -------
-    Tensor
-        -inf where there are no elements, or all are -inf: then the derivatives are 0. The derivatives elsewhere
-        are the softmax of `a`.
-    """
-    result: Tensor = _logsumexp(asarray(a), axis=tupled(axis), keepdims=keepdims)
-    return result
-
-
 # --- answers without derivatives ---------------------------------------------------------------------------
 
 
@@ -141,4 +97,7 @@ all = constant(np.all, "Whether all elements are true, over axes.")
 any = constant(np.any, "Whether any element is true, over axes.")
 argmax = constant(np.argmax, "Position of the first of the largest elements; of the first NaN, if any.")
 argmin = constant(np.argmin, "Position of the first of the smallest elements; of the first NaN, if any.")
-count_nonzero = constant(np.count_nonzero, "Number of elements that are not zero, over axes.")
+# NumPy returns an int if it counts them all.
+count_nonzero = constant(
+    np.count_nonzero, "Number of elements that are not zero, over axes.", lambda count: wrap(np.asarray(count))
+)

@@ -37,6 +37,7 @@ _REASONS = {
     "texts, records and Python objects are no numbers": (
         "bytes_ char character flexible object_ rec recarray record str_ strings void"
     ),
+    "newer releases of NumPy have it under another name; see isin and trapezoid": "in1d trapz",
     "NumPy advises against matrices; arrays with two axes do the same": "asmatrix bmat matrix",
     "it reads files; make a Tensor of the array, as in autograd_conv.tensor(numpy.loadtxt(...))": (
         "fromfile fromregex genfromtxt load loadtxt memmap"
@@ -51,7 +52,7 @@ _REASONS = {
     "a class, whose instances hold ndarrays; see polyval and its neighbours": "poly1d",
     "a type that Tensor stands beside": "ndarray ufunc",
     "it is about NumPy's installation": (
-        "__array_namespace_info__ core ctypeslib dtypes exceptions f2py get_include getbufsize info lib setbufsize "
+        "core ctypeslib dtypes exceptions f2py get_include getbufsize info lib setbufsize "
         "show_config show_runtime test testing typing"
     ),
     "masked arrays are a type of their own; see where and the where= of reductions": "ma",

@@ -38,44 +38,72 @@ def bench() -> Callable[[str], ModuleType]:
 def make_report() -> Callable[..., dict]:
     """Return a function that makes a report as a run would, with figures that are easily recognised."""
 
+    def timing(ratio: float) -> dict:
+        return {
+            "ratio": ratio, "low": 0.9 * ratio, "high": 1.1 * ratio, "seconds_a": 1e-3, "seconds_b": 1e-3 * ratio,
+            "rounds": 5, "calls_a": 2, "calls_b": 1,
+        }  # fmt: skip
+
     def make(whole: bool = True, **changes: object) -> dict:
-        def row(layer: str, operation: str, peer: str, ratio: float, reduced: bool) -> dict:
+        def row(
+            layer: str, operation: str, peer: str, ratio: float, reduced: bool = False, layout: str = "NCHW"
+        ) -> dict:
             return {
                 "layer": layer, "shape": f"small {layer}" if reduced else f"shape of {layer}", "reduced": reduced,
-                "operation": operation, "peer": peer, "error": 1e-7, "first_call_seconds": 0.25, "ratio": ratio,
-                "low": 0.9 * ratio, "high": 1.1 * ratio, "seconds_a": 1e-3, "seconds_b": 1e-3 * ratio, "rounds": 5,
-                "calls_a": 2, "calls_b": 1,
+                "layout": layout, "operation": operation, "peer": peer, "error": 1e-7, "first_call_seconds": 0.25,
+                "flop": 2_000_000, "bytes": 1_000_000, **timing(ratio),
             }  # fmt: skip
 
-        rows = [
-            row("conv", "forward", "numpy", 2.0, False), row("conv", "forward", "loops", 1234.0, True),
-            row("conv", "forward", "control", 1.01, False), row("conv", "gw", "numpy", 0.5, False),
-            row("pool", "forward", "numpy", 8.0, False),
+        layers = [
+            row("conv", "forward", "torch", 2.0), row("conv", "gx", "torch", 3.0), row("conv", "gw", "torch", 0.5),
+            row("deep", "forward", "torch", 8.0), row("conv", "forward", "loops", 1234.0, reduced=True),
+            row("conv", "forward", "control", 1.01), row("conv", "forward", "torch", 7.0, layout="NHWC"),
         ]  # fmt: skip
-        return {
-            "format": 2,
-            "command": "python -m benchmarks",
-            "whole": whole,
-            "seconds": 1.5,
-            "machine": {
-                "date": "2030-01-02", "cpu": "Abacus", "cores": 2, "threads": 2, "load": 0.0, "system": "Linux x86_64",
-                "python": "3.13.0", "versions": {"NumPy": "2.9"}, "blas": "someblas 1.0",
+        names = {"autograd_conv": "Ours", "torch": "PyTorch", "mygrad": "MyGrad", "numpy": "NumPy", "loops": "Loops"}
+        sections = {
+            "layers": layers,
+            "roofline": {
+                "threads": 2, "flop_per_second": 1e10, "tile": "3 rows", "read_bytes_per_second": 2e9,
+                "copy_bytes_per_second": 3e9,
             },
-            "subject": {"name": "ours", "title": "Ours", "about": "what is measured"},
-            "peers": {
-                "numpy": {"title": "NumPy", "about": "im2col"}, "loops": {"title": "Loops", "about": "plain loops"},
+            "training": [
+                {"network": network, "title": f"Net {network}", "peer": "torch", "layout": layout, **timing(ratio)}
+                for network, layout, ratio in (("a", "NCHW", 4.0), ("a", "NHWC", 2.0), ("b", "NCHW", 8.0))
+            ],
+            "memory": [
+                {"what": "step", "library": name, "network": "a", "layout": "NCHW", "bytes": size, "process": 9}
+                for name, size in (("autograd_conv", 8e6), ("torch", 12e6))
+            ] + [
+                {"what": "record", "library": "autograd_conv", "bytes": 470.4},
+            ],
+            "recording": [{"peer": "numpy", **timing(0.25)}, {"peer": "mygrad", **timing(5.0)}],
+            "startup": {
+                "imports": {"autograd_conv": 0.15, "numpy": 0.08},
+                "first_gradient": {
+                    "cold": 5.0, "warm": 0.6, "kernels": [["a.b", 0.5], ["c.d", 1.5]], "compiled_warm": 0,
+                },
             },
-            "rows": rows,
+            "growth": [
+                {"axis": axis, "value": n, "flop": 1000, "seconds": 1e-6, "peer_seconds": 2e-6, "ratio": 2.0 * n}
+                for axis in ("batch", "threads") for n in (1, 2)
+            ],
+            "others": [row("pool", "forward", "numpy", 8.0), row("pool", "gx", "numpy", 9.0)],
             "methods": {
                 "peers": {"folded": {"title": "Folded", "about": "matrix products"}},
-                "rows": [row("twist", "forward", "folded", 3.0, False), row("twist", "gx", "folded", 4.0, False)],
+                "rows": [row("twist", "forward", "folded", 3.0), row("twist", "gx", "folded", 4.0)],
             },
-            "startup": [
-                {
-                    "what": "to wake up", "seconds": 0.25, "against": "to blink", "against_seconds": 2e-5,
-                    "ratio": 12500.0, "low": 12000.0, "high": 13000.0, "runs": 9,
-                },
-            ],
+        }  # fmt: skip
+        return {
+            "format": 3,
+            "whole": whole,
+            "machine": {
+                "date": "2030-01-02", "cpu": "Abacus", "cores": 2, "threads": 2, "load": 0.0, "system": "Linux x86_64",
+                "python": "3.13.0", "versions": {"NumPy": "2.9"}, "blas": "someblas 1.0", "waiting": "default",
+            },
+            "subject": "autograd_conv",
+            "peers": {name: {"title": text, "about": f"about {text}"} for name, text in names.items()},
+            "measured": {name: {"command": "python -m benchmarks", "date": "2030-01-02"} for name in sections},
+            **sections,
         } | changes  # fmt: skip
 
     return make

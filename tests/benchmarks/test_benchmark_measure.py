@@ -25,18 +25,23 @@ class Clock:
 
         return call
 
+    def rest(self, seconds):
+        assert 0 < seconds < 0.1
+        self.calls.append(".")
+
 
 def test_ratio_is_that_of_b_to_a(bench):
     clock = Clock()
-    timing = bench("measure").compare(clock.function("a", 1.0), clock.function("b", 3.0), 20.0, 3, clock)
+    timing = bench("measure").compare(clock.function("a", 1.0), clock.function("b", 3.0), 20.0, 3, clock, clock.rest)
     assert (timing.ratio, timing.low, timing.high) == (3.0, 3.0, 3.0)
     assert (timing.seconds_a, timing.seconds_b, timing.rounds) == (1.0, 3.0, 5)
 
 
 def test_turns_alternate_and_the_least_number_is_kept_to(bench):
     clock = Clock()
-    bench("measure").compare(clock.function("a", 1.0), clock.function("b", 1.0), 0.5, 4, clock)
-    assert "".join(clock.calls) == "ab" + "ab" + "ba" + "ab" + "ba"  # the first two find out how long a call takes
+    bench("measure").compare(clock.function("a", 1.0), clock.function("b", 1.0), 0.5, 4, clock, clock.rest)
+    # The first two find out how long a call takes. Before each sample the other's threads may fall asleep.
+    assert "".join(clock.calls) == "ab" + ".a.b" + ".b.a" + ".a.b" + ".b.a"
 
 
 def test_short_work_is_repeated(bench):
@@ -65,7 +70,7 @@ def test_at_least_two_turns(bench):
 
 def test_reduced_layers_are_small_and_of_the_same_kind(bench):
     shapes, suite = bench("shapes"), bench("suite")
-    for layer in shapes.LAYERS:
+    for layer in (*shapes.LAYERS, *shapes.OTHERS):
         for work in (suite.REDUCED_WORK, suite.QUICK_WORK):
             small = layer.reduced(work)
             assert small.work <= min(2 * work, layer.work)
@@ -84,39 +89,35 @@ def test_reduced_layers_are_small_and_of_the_same_kind(bench):
             assert (small.groups == small.channels) == (layer.groups == layer.channels)
 
 
-def test_names_of_layers_differ(bench):
+def test_names_of_layers_differ_and_what_has_a_name_has_its_shape(bench):
     shapes = bench("shapes")
-    for layers in (shapes.LAYERS, [layer for layer, _ in shapes.FORMULATIONS]):
-        names = [layer.name for layer in layers]
-        assert len(set(names)) == len(names)
-
-
-def test_what_has_the_name_of_a_layer_has_its_shape(bench):
-    shapes = bench("shapes")
-    known = {layer.name: layer for layer in shapes.LAYERS}
+    layers = [*shapes.LAYERS, *shapes.OTHERS]
+    known = {layer.name: layer for layer in layers}
+    assert len(known) == len(layers)
     for layer, _ in shapes.FORMULATIONS:
         assert known.get(layer.name, layer) == layer
 
 
 def test_layers_are_selected_by_parts_of_names_and_by_patterns(bench):
     shapes = bench("shapes")
-
-    def names(*patterns):
-        return [layer.name for layer in shapes.select(patterns)[0]]
-
-    assert names() == [layer.name for layer in shapes.LAYERS]
-    assert names("digits") == ["digits-first"]
-    assert names("tiny") == []
-    assert [layer.name for layer, _ in shapes.select(["tiny"])[1]] == ["tiny-3x3"]
-    assert names("avg*", "digits") == ["digits-first", "avg-2x2", "avg-3x3-stride2"]
+    assert shapes.selection([]) == set(shapes.names())
+    assert shapes.selection(["digits"]) == {"digits-first"}
+    assert shapes.selection(["avg*", "digits"]) == {"digits-first", "avg-2x2", "avg-3x3-stride2"}
     with pytest.raises(bench("errors").BenchmarkError, match="no layer is called 'xyz'"):
-        names("digits", "xyz")
+        shapes.selection(["digits", "xyz"])
+
+
+def test_arithmetic_and_memory_of_a_layer(bench):
+    layer = bench("shapes").Convolution("conv", 2, 4, (5, 6), 6, (3, 2), (2, 1), (1, 0), 2)
+    assert layer.y_shape == (2, 6, 3, 5)
+    assert layer.flop == 2 * (2 * 6 * 3 * 5) * (2 * 3 * 2)
+    assert layer.bytes == 4 * (2 * 4 * 5 * 6 + 6 * 2 * 3 * 2 + 2 * 6 * 3 * 5)
 
 
 def test_slow_peers_get_reduced_layers_and_every_layer_its_control(bench):
     shapes, suite, contenders = bench("shapes"), bench("suite"), bench("contenders")
     peers = [contenders.CONTENDERS[name] for name in contenders.PEERS]
-    (layer,), _ = shapes.select(["lenet-5x5"])
+    (layer,) = (layer for layer in shapes.LAYERS if layer.name == "lenet-5x5")
     plan = suite.plan([layer], peers)
     seen = [(item.operation, item.peer_name, item.reduced, item.layer == layer) for item in plan]
     assert seen == [
@@ -128,17 +129,37 @@ def test_slow_peers_get_reduced_layers_and_every_layer_its_control(bench):
     assert all(item.layer.work <= 2 * suite.QUICK_WORK for item in suite.plan([layer], peers, quick=True))
 
 
+def test_both_orders_of_memory_and_what_a_peer_cannot_do(bench):
+    shapes, suite, contenders = bench("shapes"), bench("suite"), bench("contenders")
+    torch, mygrad, scipy = (contenders.CONTENDERS[name] for name in ("torch", "mygrad", "scipy"))
+    layer = shapes.Convolution("grouped", 1, 4, (5, 5), 4, (3, 3), groups=2)
+    plan = suite.plan([layer], [torch, mygrad, scipy], layouts=contenders.LAYOUTS)
+    assert [(item.operation, item.peer_name, item.layout) for item in plan] == [
+        *((operation, "torch", layout) for layout in ("NCHW", "NHWC") for operation in ("forward", "gx", "gw")),
+        ("forward", "control", "NCHW"),
+    ]
+    assert mygrad.cannot(layer) == "it has no groups"
+    assert scipy.cannot(layer) == "it has no strides and no groups"
+
+
+def test_channels_last_cases_hold_the_same_numbers(bench):
+    shapes, contenders = bench("shapes"), bench("contenders")
+    layer = shapes.Convolution("conv", 2, 4, (5, 6), 6, (3, 2))
+    first, last = (contenders.make_case(layer, layout) for layout in contenders.LAYOUTS)
+    np.testing.assert_array_equal(first.x, last.x)
+    np.testing.assert_array_equal(first.gy, last.gy)
+    assert first.x.flags.c_contiguous
+    assert last.x.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
 def test_wrong_results_are_not_timed(bench):
     shapes, suite, contenders = bench("shapes"), bench("suite"), bench("contenders")
     numpy = contenders.CONTENDERS["numpy"]
     calls = []
 
-    class Wrong:
-        name, title, about, slow = "wrong", "Wrong", "wrong in one element", False
+    class Wrong(contenders.Contender):
+        name, title, about = "wrong", "Wrong", "wrong in one element"
         by = 0.0
-
-        def missing(self):
-            return None
 
         def prepare(self, case, operation):
             def job():
@@ -148,9 +169,6 @@ def test_wrong_results_are_not_timed(bench):
                 return result
 
             return job
-
-        def array(self, result, case, operation):
-            return result
 
     layer = shapes.Convolution("tiny", 1, 2, (4, 4), 2, (2, 2))
     comparison = suite.Comparison(layer, "forward", Wrong(), False)
@@ -197,41 +215,96 @@ def small_layers(shapes):
     ]
 
 
-@pytest.mark.parametrize("name", ["autograd_conv", "kernels", "loops", "torch"])
+@pytest.mark.parametrize("name", ["autograd_conv", "kernels", "loops", "torch", "jax", "mygrad", "autograd", "scipy"])
 def test_contenders_agree_with_numpy(bench, name):
     shapes, suite, contenders = bench("shapes"), bench("suite"), bench("contenders")
     if contenders.CONTENDERS[name].missing() is not None:
         pytest.skip(f"{name} is not installed")
     ours, numpy = contenders.find(name), contenders.find("numpy")
-    for layer in small_layers(shapes):
-        case = contenders.make_case(layer)
-        for operation in layer.operations:
-            results = [c.array(c.prepare(case, operation)(), case, operation) for c in (ours, numpy)]
-            assert suite.largest_error(*results, layer.name) < 1e-5
-        with pytest.raises(bench("errors").BenchmarkError, match="cannot do 'backwards'"):
-            ours.prepare(case, "backwards")
+    plain = shapes.Convolution("plain", 2, 3, (5, 6), 4, (3, 2), padding=(1, 0))
+    compared = 0
+    for layer in (plain, *small_layers(shapes)):
+        if ours.cannot(layer) is not None:
+            continue
+        for layout in ours.layouts if len(layer.size) == 2 else ("NCHW",):
+            case = contenders.make_case(layer, layout)
+            for operation in layer.operations:
+                results = [c.array(c.prepare(case, operation)(), case, operation) for c in (ours, numpy)]
+                assert suite.largest_error(*results, layer.name) < 1e-5
+            with pytest.raises(bench("errors").BenchmarkError, match="cannot do 'backwards'"):
+                ours.prepare(case, "backwards")
+            compared += 1
+    assert compared >= 1
 
 
 def test_an_optional_peer_is_one_only_where_it_can_be_imported(bench, monkeypatch):
     contenders = bench("contenders")
-    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in ("torch", "jax", "mygrad", "autograd", "scipy"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert contenders.default_peers() == ["numpy", "loops"]
-    with pytest.raises(bench("errors").BenchmarkError, match="torch cannot be measured: it cannot be imported"):
+    with pytest.raises(bench("errors").BenchmarkError, match="torch cannot be measured: there is no module torch"):
         contenders.find("torch")
     assert "PyTorch" not in bench("environment").describe(1)["versions"]
 
 
 def test_the_chain_of_operations_is_differentiated_right(bench):
-    startup = bench("startup")
+    recording, progress = bench("recording"), bench("progress").Progress(9, io.StringIO())
     x, step = np.array([0.5, -0.25, 0.125]), 1e-6
-    numeric = (startup.chain(x + step, np.tanh) - startup.chain(x - step, np.tanh)) / (2 * step)
-    np.testing.assert_allclose(startup.chain_gradient(x), numeric, rtol=1e-6)
-    assert all(row["ratio"] > 0 for row in startup.recording(0.001, 2))
+    numeric = (recording.chain(x + step, np.tanh) - recording.chain(x - step, np.tanh)) / (2 * step)
+    np.testing.assert_allclose(recording.chain_gradient(x), numeric, rtol=1e-6)
+    peers = bench("contenders").default_peers()
+    rows = recording.run(peers, 0.001, 2, progress)  # compares the gradients
+    assert [row["peer"] for row in rows] == recording.plan(peers)
+    assert recording.plan([]) == ["numpy"]
+    assert all(row["ratio"] > 0 for row in rows)
 
 
 def test_an_interpreter_that_fails_is_one_line(bench):
     with pytest.raises(bench("errors").BenchmarkError, match=r"^a fresh interpreter failed: ValueError: no$"):
-        bench("startup")._python(["-c", "raise ValueError('no')"])
+        bench("interpreter").python(["-c", "raise ValueError('no')"])
+
+
+def test_growth_changes_one_thing_at_a_time(bench):
+    growth = bench("growth")
+    assert growth.threads_to_try(1) == [1]
+    assert growth.threads_to_try(2) == [1, 2]
+    assert growth.threads_to_try(6) == [1, 2, 4, 6]
+    base = growth.layer(**growth.BASE)
+    for axis, value, point, number in growth.plan(False, 6):
+        if axis == "threads":
+            assert (point, number) == (base, value)
+            continue
+        changed = {"batch": point.batch, "channels": point.channels, "size": point.size[0]}
+        assert {**growth.BASE, axis: value} == changed
+        assert number == 6
+
+
+def test_what_the_machine_can_do_is_more_than_nothing(bench):
+    peak = bench("peak").measure(1, quick=True)
+    assert min(peak[key] for key in peak if key.endswith("_per_second")) > 1e6
+
+
+def test_the_tile_that_measures_the_peak_multiplies_matrices(bench):
+    peak = bench("peak")
+    rows, vectors, lanes = 3, 2, 4
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((peak.STEPS, rows)).astype(np.float32)
+    b = rng.standard_normal((peak.STEPS, vectors * lanes)).astype(np.float32)
+    c = np.ones((rows, vectors * lanes), np.float32)
+    peak._arithmetic_loop(rows, vectors, lanes)(0, 1, a.ravel(), b.ravel(), c.ravel())
+    np.testing.assert_allclose(c, 1 + a.T @ b, rtol=1e-4, atol=1e-4)
+
+
+def test_memory_of_a_step_is_measured_in_a_process_of_its_own(bench):
+    memory = bench("memory")
+    if memory.missing() is not None:
+        pytest.skip(memory.missing())
+    result = bench("interpreter").python(
+        ["-m", "benchmarks.memory", "step", "autograd_conv", "lenet", "NCHW", "--quick"]
+    )
+    assert 0 <= result["bytes"] < result["process"]
+    grown = bench("interpreter").python(["-m", "benchmarks.memory", "record", "autograd_conv"])["bytes"]
+    assert 100 < grown < 10_000  # an array of three elements, a Tensor, a record
 
 
 def test_progress_shows_itself_only_on_a_terminal(bench):

@@ -27,19 +27,23 @@ print(hits, jit.cache_directory())
 
 
 def _without_numba():
-    """Return the environment without settings of Numba, such as NUMBA_DISABLE_JIT."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    """Return the environment without settings of Numba, such as NUMBA_DISABLE_JIT, and without notices."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    return {**kept, "AUTOGRAD_CONV_QUIET": "1"}
 
 
-def _run(script, cwd=None, **environment):
-    result = subprocess.run(
+def _python(script, **environment):
+    return subprocess.run(
         [sys.executable, "-W", "error", str(script)],
         capture_output=True,
         text=True,
         timeout=120,
-        cwd=cwd,
         env={**_without_numba(), **environment},
     )
+
+
+def _run(script, **environment):
+    result = _python(script, **environment)
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout.strip().partition(" ")[::2]
 
@@ -115,6 +119,50 @@ def test_no_place_at_all(script, tmp_path):
     assert _run(script, LOCALAPPDATA=nowhere, **environment) == ("0", "None")
 
 
+NEVER_WRITABLE = """
+from autograd_conv.kernels import jit
+jit._writable = lambda directory: False
+"""
+
+
+def test_a_cache_that_can_only_be_read_is_read(script, tmp_path):
+    place, home = tmp_path / "cache", str(tmp_path / "home")
+    environment = {"AUTOGRAD_CONV_CACHE_DIR": str(place), "XDG_CACHE_HOME": home, "HOME": home}
+    _run(script, **environment)
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+    (tmp_path / "sitecustomize.py").write_text(NEVER_WRITABLE)
+    assert _run(script, PYTHONPATH=str(tmp_path), **environment) == ("1", "None")
+    assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == before
+    assert not Path(home).exists()
+
+
+def test_what_is_missing_in_a_cache_that_can_only_be_read_goes_elsewhere(script, tmp_path):
+    place, home = tmp_path / "cache", tmp_path / "home"
+    environment = {"AUTOGRAD_CONV_CACHE_DIR": str(place), "XDG_CACHE_HOME": str(home), "HOME": str(home)}
+    _, directory = _run(script, **environment)
+    (entry,) = Path(directory).iterdir()
+    entry.unlink()
+    (tmp_path / "sitecustomize.py").write_text(
+        f"from autograd_conv.kernels import jit\nwritable = jit._writable\n"
+        f"jit._writable = lambda directory: {str(place)!r} not in str(directory) and writable(directory)\n"
+    )
+    hits, elsewhere = _run(script, PYTHONPATH=str(tmp_path), **environment)
+    assert (hits, Path(elsewhere).name) == ("0", Path(directory).name)
+    assert home in Path(elsewhere).parents
+    assert _run(script, PYTHONPATH=str(tmp_path), **environment) == ("1", elsewhere)
+    assert not list(Path(directory).iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions")
+def test_a_readable_place_that_strangers_can_write_is_not_read(script, tmp_path):
+    place, home = tmp_path / "cache", str(tmp_path / "home")
+    environment = {"AUTOGRAD_CONV_CACHE_DIR": str(place), "XDG_CACHE_HOME": home, "HOME": home}
+    _, directory = _run(script, **environment)
+    Path(directory).chmod(0o777)
+    hits, elsewhere = _run(script, **environment)
+    assert (hits, place in Path(elsewhere).parents) == ("0", False)
+
+
 def test_numba_cache_dir_is_respected(script, tmp_path):
     _, directory = _run(script, NUMBA_CACHE_DIR=str(tmp_path / "numba"), AUTOGRAD_CONV_CACHE_DIR="")
     assert Path(directory).parent == tmp_path / "numba" / "autograd_conv"
@@ -143,6 +191,81 @@ def test_another_numba_inside_is_no_error(script, tmp_path):
     _run(script, AUTOGRAD_CONV_CACHE_DIR=place)
     script.write_text(broken + KERNEL)
     assert _run(script, AUTOGRAD_CONV_CACHE_DIR=place)[0] == "0"
+
+
+LONG_WAITS = "from autograd_conv.kernels import jit\njit.NOTICE_SECONDS = 0.0\n"
+
+
+def test_a_long_compilation_is_announced_once_in_one_line(script, tmp_path):
+    place = str(tmp_path / "cache")
+    second = KERNEL.replace("double", "twice").partition("hits")[0]
+    script.write_text(LONG_WAITS + second + KERNEL + "print(*[name for name, _ in jit.compilations()])")
+    result = _python(script, AUTOGRAD_CONV_CACHE_DIR=place, AUTOGRAD_CONV_QUIET="0")
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-1] == "__main__.twice __main__.double"
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("autograd_conv: compiling kernels for this machine, once (")
+    assert place in result.stderr
+    loaded = _python(script, AUTOGRAD_CONV_CACHE_DIR=place, AUTOGRAD_CONV_QUIET="")
+    assert (loaded.returncode, loaded.stderr, loaded.stdout.splitlines()[-1]) == (0, "", "")
+
+
+def test_the_announcement_can_be_switched_off_and_goes_through_logging(script, tmp_path):
+    script.write_text(LONG_WAITS + KERNEL)
+    assert _run(script, AUTOGRAD_CONV_CACHE_DIR=str(tmp_path / "first"), AUTOGRAD_CONV_QUIET="1")[0] == "0"
+    log = tmp_path / "log"
+    script.write_text(f"import logging\nlogging.basicConfig(filename={str(log)!r})\n" + LONG_WAITS + KERNEL)
+    result = _python(script, AUTOGRAD_CONV_CACHE_DIR=str(tmp_path / "second"), AUTOGRAD_CONV_QUIET="0")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert log.read_text().startswith("WARNING:autograd_conv:")
+
+
+def test_the_announcement_says_when_nothing_can_be_kept(script, tmp_path):
+    script.write_text(LONG_WAITS + NEVER_WRITABLE + KERNEL)
+    result = _python(script, AUTOGRAD_CONV_QUIET="0")
+    assert result.returncode == 0
+    assert "no place to keep them can be written: AUTOGRAD_CONV_CACHE_DIR may name one" in result.stderr
+
+
+def test_only_kernels_of_ours_are_counted_and_the_collector_is_as_it_was(script, tmp_path):
+    script.write_text(
+        LONG_WAITS
+        + """
+import gc, numba, numpy as np
+
+@numba.njit
+def theirs(a):
+    return np.cumsum(a)  # compiled, and not ours
+
+@jit.kernel
+def ours(a):
+    return np.empty(3, a.dtype)[0] * 0 + a[0]  # parts of it are compiled by themselves
+
+@jit.kernel
+def wrong(a):
+    return a.nothing_like_it
+
+a = np.ones(3)
+theirs(a)
+assert jit.compilations() == [] and gc.isenabled()
+ours(a)
+assert [name for name, _ in jit.compilations()] == ["__main__.ours"] and gc.isenabled()
+gc.disable()
+try:
+    wrong(a)
+except numba.TypingError:
+    pass
+else:
+    raise AssertionError
+assert not gc.isenabled()
+gc.enable()
+ours(a.astype(np.float32))
+assert gc.isenabled()
+assert [name for name, _ in jit.compilations()] == ["__main__.ours", "__main__.wrong", "__main__.ours"]
+print("fine")
+"""
+    )
+    assert _run(script, AUTOGRAD_CONV_CACHE_DIR=str(tmp_path / "cache"))[0] == "fine"
 
 
 def test_without_jit(script, tmp_path):

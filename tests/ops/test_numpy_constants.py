@@ -256,3 +256,21 @@ def test_higher_derivatives_of_sinc_and_i0():
     (first,) = ac.grad(ac.sinc(x), x, create_graph=True)
     (curvature,) = ac.grad(first, x)
     np.testing.assert_allclose(curvature.item(), -(np.pi**2) / 3, rtol=1e-14)
+
+
+def test_replacing_nan_in_place():
+    x = np.array([1.5, np.nan, np.inf])
+    t = ac.tensor(x, requires_grad=True)
+    changed = t * 1.0
+    assert np.nan_to_num(changed, copy=False, posinf=7.0) is changed
+    np.testing.assert_array_equal(changed.numpy(), [1.5, 0, 7])
+    changed.sum().backward()
+    np.testing.assert_array_equal(t.grad, [1, 0, 0])
+    np.testing.assert_array_equal(ac.nan_to_num(x, copy=False), np.nan_to_num(x))
+    assert np.isnan(x[1])
+
+
+def test_positional_out_of_constants():
+    out = ac.zeros(2, dtype=np.int64)
+    assert np.argmax(ac.tensor([[1.0, 2.0], [4.0, 3.0]]), 1, out) is out
+    assert out.tolist() == [1, 0]

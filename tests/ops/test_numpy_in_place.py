@@ -350,6 +350,9 @@ def test_methods_of_tensors():
         lambda a: a.partition(2),
         lambda a: a.put([0, 5], [7.0, 8.0]),
         lambda a: a.fill(2.0),
+        lambda a: a.flat.__setitem__(5, 7.0),
+        lambda a: a.flat.__setitem__(slice(1, 9, 3), [7.0, 8.0, 9.0]),
+        lambda a: setattr(a, "flat", [1.5, 2.5]),
     ):
         target, expected = ac.tensor(x), x.copy()
         change(target)
@@ -363,6 +366,14 @@ def test_methods_of_tensors():
 
         ac.testing.check_vjp(changed, x)
     assert ac.tensor(x).argpartition(1, axis=0).shape == x.shape
+    t = ac.tensor(x, requires_grad=True)
+    assert len(t.flat) == 12
+    assert [v.item() for v in t.flat] == list(x.flat)
+    (t.flat[5] * t.flat[2:4].sum()).backward()
+    assert np.count_nonzero(t.grad) == 3
+    assert t.tobytes() == x.tobytes()
+    with pytest.raises(TypeError, match=r"Tensor\.astype: casting='safe' does not convert float64 to float32"):
+        t.astype(np.float32, casting="safe")
 
 
 def test_an_out_that_is_larger_is_filled_by_broadcasting():
