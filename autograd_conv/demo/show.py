@@ -74,6 +74,10 @@ def show(settings: ShowSettings, stream: TextIO) -> int:
     require_extras("show", "scikit-learn")
     if settings.output.is_dir():
         raise DemoError(f"{settings.output}: is a folder; name a file with --output")
+    if not settings.output.parent.is_dir():
+        raise DemoError(
+            f"{settings.output}: there is no folder {settings.output.parent}; make it, or name another file"
+        )
     rng = np.random.default_rng(settings.seed)
     data = load_data(rng)
     parameters = initial_parameters(rng)

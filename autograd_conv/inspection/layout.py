@@ -269,8 +269,10 @@ class _Layered:
             if len(numbers) == 1:
                 layout.routes[numbers[0]].append((left + width / 2, y))
                 continue
-            between = (width - sum(room[k] for k in numbers)) / (len(numbers) + 1)
+            taken = sum(room[k] for k in numbers)
+            share = min(1.0, width / taken) if taken else 1.0
+            between = (width - share * taken) / (len(numbers) + 1)
             x = left + between
             for k in numbers:
                 layout.routes[k].append((x, y))
-                x += room[k] + between
+                x += share * room[k] + between

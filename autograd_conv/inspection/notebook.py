@@ -56,7 +56,7 @@ def tensor_html(tensor: Any) -> str:
         note = f" ({shown['note']})" if shown["note"] else ""
         parts.append(
             f'<img src="{shown["src"]}" width="{shown["width"]}" height="{shown["height"]}" '
-            'style="image-rendering:pixelated;border:1px solid #c3c9d2" alt="the values as colours">'
+            'style="image-rendering:pixelated;border:1px solid #c3c9d2" alt="the values as colours"/>'
             f"<div><small>blue &minus;{shown['largest']}, white 0, red +{shown['largest']}{clean(note)}</small></div>"
         )
     return f"<div>{''.join(parts)}</div>"
