@@ -16,7 +16,7 @@ a second that a program which never convolves should not pay.
 | ``loops`` | ... in plain loops, where tiles do not serve |
 | ``emitter``, ``tile`` | vectors of this machine, and the register tiles |
 | ``transposition`` | from channels first to channels last and back, in blocks of registers |
-| ``workspace`` | scratch memory that is used again |
+| ``workspace`` | memory that is used again: for scratch, and for results whose last user has gone |
 | ``formulations`` | the ways to compute these three, by name |
 | ``winograd`` | ... for 3x3 and 5x5 kernels, with a quarter and a third of the multiplications |
 | ``transforms`` | minimal filtering: its matrices, and vectors multiplied by them |
@@ -25,7 +25,9 @@ a second that a program which never convolves should not pay.
 | ``kronecker`` | ... with explicit vec and Kronecker matrices (source 002) |
 | ``rectifier`` | max(x, 0) and its gradient |
 | ``steps`` | steps of optimizers |
+| ``channelwise`` | sums over all axes but the channels', affine maps for each channel: batch normalization |
 | ``pooling`` | maximum and average pooling and their gradients |
+| ``maximum`` | ... maxima, in vectors of channels |
 | ``regions`` | pools over regions given by tables: adaptive, global, fractional |
 | ``places`` | routing by flat indices: gradients of these pools, unpooling |
 | ``columns`` | windows as columns of a matrix, and back: im2col, col2im |
@@ -42,6 +44,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import arrays as arrays
+    from . import channelwise as channelwise
     from . import columns as columns
     from . import correlation as correlation
     from . import emitter as emitter
@@ -65,11 +68,12 @@ if TYPE_CHECKING:
     from . import threads as threads
     from . import transposition as transposition
     from . import winograd as winograd
+    from . import workspace as workspace
 
 __all__ = [
-    "geometry", "threads", "arrays", "naive", "jit", "correlation", "emitter", "formulations", "winograd",
+    "geometry", "threads", "arrays", "naive", "jit", "channelwise", "correlation", "emitter", "formulations", "winograd",
     "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places", "columns", "order",
-    "tables", "resampling", "sampling", "special", "steps",
+    "tables", "resampling", "sampling", "special", "steps", "workspace",
 ]  # fmt: skip
 
 

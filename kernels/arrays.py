@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .workspace import lend
+
 
 class _Alias:
     """The memory of an array, offered once more as writable; keeps the array alive."""
@@ -50,6 +52,9 @@ def contiguous(array: Any, dtype: Any) -> NDArray[Any]:
 _PAGE_BYTES = 4096
 _LINE_BYTES = 64
 
+# Smaller arrays are left to the allocator of the system, which keeps such memory itself.
+_SMALLEST_LENT_BYTES = 32 * 1024
+
 
 def empty_apart(shape: tuple[int, ...], dtype: Any, source: NDArray[Any]) -> NDArray[Any]:
     """Return an uninitialised array that lies half a page apart from `source`, at the start of a cache line.
@@ -68,16 +73,15 @@ def empty_apart(shape: tuple[int, ...], dtype: Any, source: NDArray[Any]) -> NDA
     Returns
     -------
     ndarray
-        C-contiguous.
+        C-contiguous. Large ones lie in memory that was used before (see `workspace`).
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    if size < _PAGE_BYTES:
+    if size < _SMALLEST_LENT_BYTES:
         return np.empty(shape, dtype)
-    buffer = np.empty(size + _PAGE_BYTES, np.uint8)
+    buffer = lend(size + _PAGE_BYTES)
     apart = (source.ctypes.data + _PAGE_BYTES // 2) // _LINE_BYTES * _LINE_BYTES
-    start = (apart - buffer.ctypes.data) % _PAGE_BYTES
-    return buffer[start : start + size].view(dtype).reshape(shape)
+    return np.ndarray(shape, dtype, buffer, (apart - buffer.ctypes.data) % _PAGE_BYTES)
 
 
 def compute_dtype(dtype: np.dtype[Any], function: str, integers: bool = True) -> np.dtype[Any]:

@@ -16,8 +16,8 @@ Shapes::
     x, gx  (N, D, H, W, C)        w, gw  (KD, KH, KW, C // G, O)
     y, gy  (N, OD, OH, OW, O)     bias   (O,)
 
-The functions here check and allocate. The arithmetic is done by `products` and `outer`, in register tiles, or
-by the plain loops of `loops`.
+The functions here check and allocate. The arithmetic is done by `products` and `outer`, in register tiles; for
+small groups by `grouped` (channels last) and `planes` (channels first); or by the plain loops of `loops`.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ import numpy as np
 from numba.core import config
 from numpy.typing import NDArray
 
-from . import loops, outer, products
+from . import grouped, loops, outer, planes, products
 from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
@@ -72,6 +72,27 @@ def _has_tiles(dtype: np.dtype[Any], inputs: int, outputs: int) -> bool:
     return dtype.kind == "f" and inputs > 0 and outputs > 0 and not config.DISABLE_JIT
 
 
+def _channels_first(dtype: np.dtype[Any], *arrays: Array) -> bool:
+    """Whether arrays (N, 1, H, W, C) are of `dtype`, and views of C-contiguous arrays (N, C, H, W) with several C."""
+    return all(
+        array.dtype == dtype and array.shape[4] > 1 and array.shape[2] * array.shape[3] > 1
+        and array.flags.aligned and np.moveaxis(array, 4, 1).flags.c_contiguous
+        for array in arrays
+    )  # fmt: skip
+
+
+def _as_planes(array: Array) -> Array:
+    """The array (N, C, H, W) that ``array``, shape (N, 1, H, W, C), is a view of, to be read only."""
+    first = np.moveaxis(array, 4, 1)
+    return contiguous(first.reshape(*first.shape[:2], *first.shape[3:]), array.dtype)
+
+
+def _new_planes(batch: int, channels: int, spatial: tuple[int, ...], source: Array) -> tuple[Array, Array]:
+    """An uninitialised array (N, C, H, W), to be computed from `source`, and its view (N, 1, H, W, C)."""
+    array = empty_apart((batch, channels, *spatial[1:]), source.dtype, source)
+    return array, np.moveaxis(array[:, :, None], 1, 4)
+
+
 # ---------------------------------------------------------------- correlation
 
 
@@ -93,7 +114,8 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
     Returns
     -------
     ndarray, shape (N, OD, OH, OW, O)
-        Fresh, C-contiguous, of the dtype that NumPy promotes the arguments to.
+        Fresh, of the dtype that NumPy promotes the arguments to. C-contiguous; but with small groups, if `x` is the
+        view of a C-contiguous array (N, C, H, W), then the result is such a view, too.
 
     Raises
     ------
@@ -117,12 +139,20 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
         _check_shape(function, "bias", bias, (outputs,), "(O,)")
         dtype = np.result_type(dtype, bias)
     inner = compute_dtype(dtype, function)
+    tiles = _has_tiles(inner, w.shape[3], outputs // groups)
+    if tiles and groups > 1 and planes.serves(window, w.shape[3], outputs // groups) and _channels_first(inner, x):
+        source = _as_planes(x)
+        result, y = _new_planes(x.shape[0], outputs, window.out, source)
+        offsets = None if bias is None else contiguous(bias, inner)
+        if planes.correlate(source, w.astype(inner, copy=False), offsets, result, window, groups):
+            return y.astype(dtype, copy=False)
     source = channels_last(x, inner)
     y = empty_apart((x.shape[0], *window.out, outputs), inner, source)
     if y.size:
         arrays = source, w.astype(inner, copy=False), None if bias is None else contiguous(bias, inner)
-        tiles = _has_tiles(inner, w.shape[3], outputs // groups)
-        if not (tiles and products.correlate(*arrays, y, window, groups)):
+        if tiles and grouped.serves(inner.itemsize, w.shape[3], outputs // groups, groups):
+            grouped.correlate(*arrays, y, window)
+        elif not (tiles and products.correlate(*arrays, y, window, groups)):
             loops.correlate(*arrays, y, window, groups)
     return y.astype(dtype, copy=False)
 
@@ -148,7 +178,7 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     Returns
     -------
     ndarray, shape (N, D, H, W, C)
-        Fresh, C-contiguous; exactly 0 where no window reads.
+        Fresh; exactly 0 where no window reads. In memory as the result of `correlate`.
 
     Raises
     ------
@@ -170,12 +200,22 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     dtype = np.result_type(gy, w)
     inner = compute_dtype(dtype, function)
     channels = per_group * groups
+    tiles = _has_tiles(inner, per_group, outputs // groups)
+    if (
+        tiles and groups > 1 and window.stride == (1, 1, 1) and planes.serves(window, per_group, outputs // groups)
+        and _channels_first(inner, gy)
+    ):  # fmt: skip
+        source = _as_planes(gy)
+        result, gx = _new_planes(gy.shape[0], channels, window.size, source)
+        if planes.correlate_input_gradient(source, w.astype(inner, copy=False), result, window, groups):
+            return gx.astype(dtype, copy=False)
     source = channels_last(gy, inner)
     gx = empty_apart((gy.shape[0], *window.size, channels), inner, source)
     if gx.size:
         arrays = source, w.astype(inner, copy=False)
-        tiles = _has_tiles(inner, per_group, outputs // groups)
-        if not (tiles and products.correlate_input_gradient(*arrays, gx, window, groups)):
+        if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
+            grouped.correlate_input_gradient(*arrays, gx, window)
+        elif not (tiles and products.correlate_input_gradient(*arrays, gx, window, groups)):
             loops.correlate_input_gradient(*arrays, gx, window, groups)
     return gx.astype(dtype, copy=False)
 
@@ -231,7 +271,19 @@ def correlate_weight_gradient(
     if not (per_group and x.size and gy.size):
         return np.zeros(shape, dtype)
     gw = None
-    if _has_tiles(inner, per_group, outputs // groups):
+    tiles = _has_tiles(inner, per_group, outputs // groups)
+    if (
+        tiles and groups > 1 and planes.serves(window, per_group, outputs // groups)
+        and _channels_first(inner, x, gy)
+    ):  # fmt: skip
+        gw = np.zeros(shape, inner)
+        if planes.correlate_weight_gradient(_as_planes(x), _as_planes(gy), gw, window, groups):
+            return gw.astype(dtype, copy=False)
+        gw = None
+    if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
+        gw = np.zeros(shape, inner)
+        grouped.correlate_weight_gradient(channels_last(x, inner), channels_last(gy, inner), gw, window)
+    elif tiles:
         arrays = x.astype(inner, copy=False), gy.astype(inner, copy=False)
         gw = outer.correlate_weight_gradient(*arrays, window, groups, outputs_first)
     if gw is None:

@@ -11,17 +11,7 @@ import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils
 
-__all__ = [
-    "Emitter",
-    "Shape",
-    "grouped_shape",
-    "in_vectors",
-    "lanes",
-    "outer_shape",
-    "register_count",
-    "side",
-    "tile_shape",
-]
+__all__ = ["Emitter", "Shape", "in_vectors", "lanes", "outer_shape", "register_count", "side", "tile_shape"]
 
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 
@@ -113,19 +103,9 @@ def outer_shape(itemsize: int, rows: int, columns: int) -> Shape:
 
 
 def in_vectors(itemsize: int, inputs: int, outputs: int, groups: int) -> bool:
-    """Whether vectors of channels hold whole groups, so that `grouped_tile` and `grouped_outer_tile` serve."""
+    """Whether vectors of channels hold whole groups, so that `stencil.row_tile` and `stencil.row_outer_tile` serve."""
     length = lanes(itemsize)
     return groups > 1 and inputs == outputs <= min(8, length) and length % inputs == 0
-
-
-@functools.cache
-def grouped_shape(itemsize: int, columns: int) -> Shape:
-    """The shape of a tile for small groups: as `tile_shape`, with rows for the pixels of each tap in registers too."""
-    rows = {32: 5, 16: 3}[register_count()]
-    vectors = min(
-        (4, 3, 2, 1) if register_count() == 32 else (2, 1), key=lambda v: -(-columns // (v * lanes(itemsize))) * v
-    )
-    return Shape(itemsize, rows, vectors)
 
 
 class Emitter:
@@ -208,14 +188,6 @@ class Emitter:
     def broadcast(self, pointer: Any) -> Any:
         """The number at `pointer` in all lanes."""
         return self._splat(self.builder.load(pointer), self.vector)
-
-    def spread(self, vector: Any, size: int, which: int) -> Any:
-        """`vector` with number `which` of each group of `size` lanes in all lanes of the group."""
-        if size == 1:
-            return vector
-        lanes_ = [lane - lane % size + which for lane in range(self.length)]
-        indices = ir.Constant(ir.VectorType(_I32, self.length), lanes_)
-        return self.builder.shuffle_vector(vector, ir.Constant(self.vector, ir.Undefined), indices)
 
     def transposed(self, rows: list[Any]) -> list[Any]:
         """The columns of L vectors, as vectors.

@@ -225,6 +225,19 @@ def _describe_function(function: Any) -> str:
     )
 
 
+def _name_apart(function: Callable[..., Any]) -> None:
+    """Give a function that has a closure a name that tells what is in it.
+
+    Functions that one factory made with different values have one name. Numba numbers what it compiles, to tell such
+    functions apart for the linker; but it counts from 1 in each process. Two functions from the cache, which two
+    processes compiled, may have the same name and the same number, and one of them would be called for the other.
+    """
+    if function.__closure__:
+        with contextlib.suppress(_Uncachable, ValueError):  # ValueError: a cell is empty, so there is no description
+            digest = hashlib.sha256(_describe_function(function).encode()).hexdigest()[:16]
+            function.__qualname__ = f"{function.__qualname__}.{digest}"
+
+
 class _Cache:
     """Compiled code of one function, one file for each signature.
 
@@ -428,6 +441,7 @@ def kernel(function: Any = None, *, fastmath: Iterable[str] = (), **options: Any
     if function is None:
         return functools.partial(kernel, fastmath=fastmath, **options)
     options = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath) or False, **options}
+    _name_apart(function)
     dispatcher = numba.njit(**options)(function)
     if dispatcher is function:
         # NumPy's scalars warn of overflow and NaN where compiled arithmetic does not.

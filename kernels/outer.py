@@ -22,7 +22,7 @@ Blocking, from the inside outwards:
    those before: many short sums round less than one long one;
 3. a part: a rectangle of `gw`, for a thread. Parts own their outputs, and pack for themselves.
 
-Groups of few channels (`_grouped_weight_gradient`) have loops of their own.
+Groups of few channels have loops of their own: `grouped` and `planes`.
 """
 
 import functools
@@ -34,14 +34,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import contiguous
-from .emitter import Shape, in_vectors, lanes, outer_shape, register_count, side
+from .emitter import Shape, lanes, outer_shape, side
 from .geometry import Window
 from .jit import kernel
 from .moving import copy_rows, transpose_rows, transpose_table
 from .products import FLOP_PER_NANOSECOND, has_padding
 from .threads import parallel_for, threads_for
-from .tile import grouped_outer_tile, outer_tile
-from .transposition import channels_last
+from .tile import outer_tile
 from .workspace import scratch
 
 Array = NDArray[Any]
@@ -55,9 +54,6 @@ LEAST_BLOCK_PIXELS, MOST_BLOCK_PIXELS = 64, 384
 
 # With at least so many channels, those of a pixel are filled up to a multiple of four rather than unfolded.
 UNFOLD_BELOW_CHANNELS = 32
-
-# Pixels of a block for small groups: their addresses, for nine taps, fill a third of a first-level cache.
-GROUPED_BLOCK_PIXELS = 224
 
 
 class _Plan(NamedTuple):
@@ -584,98 +580,6 @@ def _area(shape: Shape, rows: int, columns: int) -> int:
 # ---------------------------------------------------------------- groups of few channels
 
 
-@functools.cache
-def _make_grouped(shape: Shape, size: int) -> Any:
-    tile = grouped_outer_tile(shape, size)
-    rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
-
-    @kernel
-    def grouped_outers(
-        start: int, stop: int, x: Array, gy: Array, gw: Array, nothing: Array, window: Any, block: int
-    ) -> None:
-        """Compute panels ``start <= panel < stop`` of `gw`: all taps of `columns` channels.
-
-        Assumptions: `x` (N, D, H, W, C), `gy` (N, OD, OH, OW, C) and `gw` (taps * q, C) are C-contiguous, with zeros in
-        `gw`; `nothing` is a pixel of zeros, and the number of taps is a multiple of R.
-        """
-        depth, height, width = window[0]
-        _, taps_h, taps_w = window[1]
-        stride_d, stride_h, stride_w = window[2]
-        dilation_d, dilation_h, dilation_w = window[3]
-        before_d, before_h, before_w = window[4]
-        out_d, out_h, out_w = window[6]
-        channels = x.shape[4]
-        taps = gw.shape[0] // size
-        pixels = x.shape[0] * out_d * out_h * out_w
-        x_base, gy_base, gw_base = x.ctypes.data, gy.ctypes.data, gw.ctypes.data
-        zeros = nothing.ctypes.data
-        step_w = channels * itemsize
-        step_h = width * step_w
-        step_d = height * step_h
-        step_n = depth * step_d
-        table = np.empty((block, rows), np.int64)
-        for first in range(0, pixels, block):
-            count = min(block, pixels - first)
-            for low in range(0, taps, rows):
-                for r in range(rows):
-                    tap = low + r
-                    kw = tap % taps_w
-                    kh = tap // taps_w % taps_h
-                    kd = tap // taps_w // taps_h
-                    w_at = first % out_w
-                    rest = first // out_w
-                    h_at = rest % out_h
-                    rest = rest // out_h
-                    d_at = rest % out_d
-                    n = rest // out_d
-                    for k in range(count):
-                        d = d_at * stride_d + kd * dilation_d - before_d
-                        h = h_at * stride_h + kh * dilation_h - before_h
-                        w = w_at * stride_w + kw * dilation_w - before_w
-                        if d >= 0 and d < depth and h >= 0 and h < height and w >= 0 and w < width:
-                            table[k, r] = x_base + n * step_n + d * step_d + h * step_h + w * step_w
-                        else:
-                            table[k, r] = zeros
-                        w_at += 1
-                        if w_at == out_w:
-                            w_at = 0
-                            h_at += 1
-                            if h_at == out_h:
-                                h_at = 0
-                                d_at += 1
-                                if d_at == out_d:
-                                    d_at = 0
-                                    n += 1
-                for panel in range(start, stop):
-                    left = panel * columns
-                    tile(
-                        table.ctypes.data, count, left, gy_base + (first * channels + left) * itemsize, channels,
-                        gw_base + (low * size * channels + left) * itemsize, channels, min(columns, channels - left),
-                    )  # fmt: skip
-
-    return grouped_outers
-
-
-def _grouped_weight_gradient(x: Array, gy: Array, gw: Array, window: Window, size: int) -> None:
-    """`correlate_weight_gradient` for groups of `size` input and output channels."""
-    channels, taps = x.shape[4], window.taps
-    # Rows of the tile are taps: as many as registers allow, and a divisor of their number.
-    sums = 18 if register_count() == 32 else 8
-    vectors = 2 if channels > lanes(x.itemsize) and 2 * size <= sums else 1
-    rows = max(r for r in range(1, max(1, sums // (size * vectors)) + 1) if taps % r == 0)
-    shape = Shape(x.itemsize, rows, vectors)
-    gw[...] = 0
-    pixels = gy.shape[0] * gy.shape[1] * gy.shape[2] * gy.shape[3]
-    parallel_for(
-        _make_grouped(shape, size), -(-channels // shape.columns), x, gy, gw.reshape(taps * size, channels),
-        np.zeros(channels, x.dtype), tuple(window), min(GROUPED_BLOCK_PIXELS, pixels),
-        nanoseconds=8 * gy.nbytes * taps / FLOP_PER_NANOSECOND,
-    )  # fmt: skip
-
-
-# ---------------------------------------------------------------- the choice
-
-
 def _lies_first(array: Array) -> bool:
     """Whether an array (N, ..., C) is a view of a C-contiguous one (N, C, ...)."""
     return array.shape[-1] > 1 and not array.flags.c_contiguous and bool(np.moveaxis(array, -1, 1).flags.c_contiguous)
@@ -704,11 +608,6 @@ def correlate_weight_gradient(
     """
     dtype, batch, outputs = x.dtype, x.shape[0], gy.shape[4]
     per_group = x.shape[4] // groups
-    if in_vectors(x.itemsize, per_group, outputs // groups, groups):
-        gw = np.zeros((*window.kernel, per_group, outputs), dtype)
-        gy = channels_last(gy, dtype)
-        _grouped_weight_gradient(channels_last(x, dtype), gy, gw, window, per_group)
-        return gw if _is_trustworthy(gw, gy, window) else None
     x_first, gy_first = _lies_first(x), _lies_first(gy)
     x = contiguous(np.moveaxis(x, -1, 1) if x_first else x, dtype)
     gy = contiguous(np.moveaxis(gy, -1, 1) if gy_first else gy, dtype)

@@ -19,9 +19,11 @@ side in memory. No loop here has a licence to assume that there are no NaN: in p
 from typing import Any
 
 import numpy as np
+from numba.core import config
 from numpy.typing import NDArray
 
-from .arrays import compute_dtype, contiguous
+from . import maximum
+from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import AXES, Window, check_windows_see
 from .jit import kernel
 from .threads import parallel_for
@@ -161,13 +163,15 @@ def max_pool(x: Array, window: Window, ties: str = "row") -> tuple[Array, Array]
     # int64 would not keep the order of large uint64
     inner = np.dtype(np.uint64) if x.dtype.kind == "u" and x.dtype.itemsize == 8 else compute_dtype(x.dtype, function)
     shape = (x.shape[0], *window.out, x.shape[4])
-    y, offset = np.empty(shape, inner), np.empty(shape, offset_dtype(window))
+    source = channels_last(x, inner)
+    y, offset = empty_apart(shape, inner, source), empty_apart(shape, offset_dtype(window), source)
     if y.size:
-        parallel_for(
-            _max_pool_rows, shape[0] * shape[1] * shape[2], channels_last(x, inner), y, offset, window,
-            _tap_table(window, ties),
-            nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
-        )  # fmt: skip
+        table, nanoseconds = _tap_table(window, ties), y.size * window.taps / ELEMENTS_PER_NANOSECOND
+        if inner.kind == "f" and not config.DISABLE_JIT:
+            maximum.max_pool(source, y, offset, window, table, nanoseconds)
+        else:
+            rows = shape[0] * shape[1] * shape[2]
+            parallel_for(_max_pool_rows, rows, source, y, offset, window, table, nanoseconds=nanoseconds)
     return y.astype(x.dtype.newbyteorder("="), copy=False), offset
 
 
@@ -251,13 +255,18 @@ def max_pool_route(gy: Array, offset: Array, window: Window) -> Array:
     _check_shape(function, "gy", gy, window.out)
     _check_offset(function, offset, gy.shape)
     inner = compute_dtype(gy.dtype, function)
-    gx = np.empty((gy.shape[0], *window.size, gy.shape[4]), inner)
+    source = channels_last(gy, inner)
+    gx = empty_apart((gy.shape[0], *window.size, gy.shape[4]), inner, source)
     if gx.size:
-        parallel_for(
-            _route_rows, gx.shape[0] * gx.shape[1] * gx.shape[2], channels_last(gy, inner),
-            contiguous(offset, offset.dtype), gx, window, True,
-            nanoseconds=(gy.size * window.taps + gx.size) / ELEMENTS_PER_NANOSECOND,
-        )  # fmt: skip
+        winner, nanoseconds = (
+            contiguous(offset, offset.dtype),
+            (gy.size * window.taps + gx.size) / ELEMENTS_PER_NANOSECOND,
+        )
+        if maximum.serves_route(inner, offset.itemsize, window, gx.shape[4]):
+            maximum.route(source, winner, gx, window, nanoseconds)
+        else:
+            rows = gx.shape[0] * gx.shape[1] * gx.shape[2]
+            parallel_for(_route_rows, rows, source, winner, gx, window, True, nanoseconds=nanoseconds)
     return gx.astype(gy.dtype.newbyteorder("="), copy=False)
 
 
@@ -328,10 +337,11 @@ def max_pool_gather(x: Array, offset: Array, window: Window) -> Array:
     _check_shape(function, "x", x, window.size)
     _check_offset(function, offset, (x.shape[0], *window.out, x.shape[4]))
     inner = compute_dtype(x.dtype, function)
-    y = np.empty(offset.shape, inner)
+    source = channels_last(x, inner)
+    y = empty_apart(offset.shape, inner, source)
     if y.size:
         parallel_for(
-            _gather_rows, y.shape[0] * y.shape[1] * y.shape[2], channels_last(x, inner),
+            _gather_rows, y.shape[0] * y.shape[1] * y.shape[2], source,
             contiguous(offset, offset.dtype), y, window,
             nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
         )  # fmt: skip
@@ -493,10 +503,11 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = True, divisor_o
     check_windows_see(function, window)
     inner = compute_dtype(x.dtype, function, integers=False)
     divisor = average_divisor(window, count_include_pad, divisor_override).astype(inner)
-    y = np.empty((x.shape[0], *window.out, x.shape[4]), inner)
+    source = channels_last(x, inner)
+    y = empty_apart((x.shape[0], *window.out, x.shape[4]), inner, source)
     if y.size:
         parallel_for(
-            _avg_pool_rows, y.shape[0] * y.shape[1] * y.shape[2], channels_last(x, inner), divisor, y, window,
+            _avg_pool_rows, y.shape[0] * y.shape[1] * y.shape[2], source, divisor, y, window,
             nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
         )  # fmt: skip
     return y.astype(x.dtype.newbyteorder("="), copy=False)
@@ -537,7 +548,7 @@ def avg_pool_input_gradient(
     _check_shape(function, "gy", gy, window.out)
     inner = compute_dtype(gy.dtype, function, integers=False)
     divisor = average_divisor(window, count_include_pad, divisor_override).astype(inner)
-    gx = np.empty((gy.shape[0], *window.size, gy.shape[4]), inner)
+    gx = empty_apart((gy.shape[0], *window.size, gy.shape[4]), inner, gy)
     if gx.size:
         shares = np.divide(gy, divisor, dtype=inner, order="C")
         unused = np.empty((0,) * 5, np.uint8)

@@ -10,8 +10,7 @@ The input gradient is the same sum over other pixels: ``gx[h]`` takes the taps `
 multiple of the stride. Those are the same for all ``h`` with the same ``h mod S`` (a *phase*), so each phase is
 one such product, over its taps only, and nothing is multiplied by an inserted zero.
 
-For small groups, and depthwise convolution, the matrices are block-diagonal: `tile.grouped_tile` multiplies vectors
-that hold whole groups.
+Small groups, and depthwise convolution, have rooms of their own: `grouped` and `planes`.
 
 Both are a `Gather`: along each axis, position ``i`` and tap ``u`` read the source at ``i * step + shift[u]``, and
 write the target at ``i * target_step + target_first``.
@@ -31,11 +30,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .emitter import Shape, grouped_shape, in_vectors, lanes, tile_shape
+from .emitter import Shape, lanes, tile_shape
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
 from .threads import parallel_for
-from .tile import grouped_tile, product_tile, transpose_tile
+from .tile import product_tile, transpose_tile
 
 Array = NDArray[Any]
 
@@ -184,8 +183,8 @@ def pack(w: Array, groups: int, shape: Shape) -> tuple[Array, bool]:
 
 
 @functools.cache
-def _make(shape: Shape, size: int) -> Any:
-    tile = grouped_tile(shape, size) if size else product_tile(shape)
+def _make(shape: Shape) -> Any:
+    tile = product_tile(shape)
     rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
 
     @kernel
@@ -306,7 +305,7 @@ def _make(shape: Shape, size: int) -> Any:
                     here[t, r] = place[t, r] + offset if place[t, r] != -1 else dump.ctypes.data
             present = min(columns, group_columns - left)
             panel_base = packed_base + panel * taps * run * columns * itemsize
-            channel = left if size > 0 else group * group_source
+            channel = group * group_source
             begin = start_base + panel * columns * itemsize
             for tap in range(0, taps, slice_taps):
                 slice_end = min(tap + slice_taps, taps)
@@ -349,10 +348,7 @@ def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gat
     if pixels == 0:
         return True
     taps, run, outputs = w.shape
-    size = 0
-    if in_vectors(source.itemsize, run, outputs // groups, groups):  # as if all channels were one group
-        size, groups = run, 1
-    shape = (grouped_shape if size else tile_shape)(source.itemsize, outputs // groups)
+    shape = tile_shape(source.itemsize, outputs // groups)
     packed, finite = pack(w, groups, shape)
     if padded and not finite:
         return False
@@ -364,15 +360,13 @@ def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gat
     row_bytes = shape.columns * shape.itemsize
     slice_run = max(1, min(run, SLICE_BYTES // row_bytes))
     slice_taps = max(1, SLICE_BYTES // (run * row_bytes)) if slice_run == run else 1
-    if size:
-        slice_taps, slice_run = taps, run
     tiles = max(1, min(BLOCK_PIXELS // shape.rows, -(-pixels // shape.rows)))
     blocks = -(-pixels // (tiles * shape.rows))
     shifts = [np.array(shift, np.int64) for shift in gather.shifts]
     nothing = np.zeros(max(run, source.shape[4]), source.dtype)
     simple = (gather.positions, gather.step, (0, 0, 0), gather.size, gather.target_step, gather.target_first)
     parallel_for(
-        _make(shape, size), blocks * panels, source, packed, starts, target, nothing,
+        _make(shape), blocks * panels, source, packed, starts, target, nothing,
         simple, *shifts, tiles, groups, slice_taps, slice_run,
         nanoseconds=2 * pixels * taps * run * outputs / FLOP_PER_NANOSECOND,
     )  # fmt: skip
@@ -439,7 +433,7 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
     # (KD, KH, KW, C//G, G, O//G) -> (KD, KH, KW, O//G, G, C//G): each group's matrix transposed
     turned = w.reshape(*window.kernel, per_group, groups, outputs // groups).swapaxes(3, 5)
     turned = turned.reshape(*window.kernel, outputs // groups, groups * per_group)
-    phases = [_phases(window, axis) for axis in range(3)]
+    phases = [phases_of(window, axis) for axis in range(3)]
     if any(not taps for axis in phases for _, _, taps, _ in axis):
         gx[...] = 0  # some pixels are read by no window
     for first_d, count_d, taps_d, shift_d in phases[0]:
@@ -458,7 +452,7 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
     return True
 
 
-def _phases(window: Window, axis: int) -> list[tuple[int, int, tuple[int, ...], tuple[int, ...]]]:
+def phases_of(window: Window, axis: int) -> list[tuple[int, int, tuple[int, ...], tuple[int, ...]]]:
     """For each phase of an axis: first position, number of positions, taps, and where position 0 reads each.
 
     Position ``h = first + i*S`` and tap ``u`` meet output ``i + shift`` with ``shift = (first + P - u*D) / S``.

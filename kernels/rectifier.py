@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import contiguous
+from .arrays import contiguous, empty_apart
 from .jit import kernel
 from .order import memory_order
 from .threads import parallel_for
@@ -58,15 +58,13 @@ def _run(loop: Any, *arrays: Array) -> Array | None:
     dtype = arrays[0].dtype
     if lines is None or dtype.kind != "f" or dtype.itemsize not in (4, 8) or any(a.dtype != dtype for a in arrays):
         return None
-    result = np.empty_like(arrays[0])
-    (target,) = _lines(result) or (None,)
-    if target is None or result.strides != arrays[0].strides:
-        return None
+    order = memory_order(arrays[0])
+    target = empty_apart((arrays[0].size,), dtype, arrays[0])
     parallel_for(
         loop, -(-target.size // BLOCK), *[contiguous(line, dtype) for line in lines], target, BLOCK,
         nanoseconds=(len(arrays) + 1) * target.nbytes / BYTES_PER_NANOSECOND,
     )  # fmt: skip
-    return result
+    return target.reshape([arrays[0].shape[axis] for axis in order]).transpose(np.argsort(order))
 
 
 def rectify(x: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from numba.core import config
 from numpy.typing import NDArray
 
-from .arrays import contiguous
+from .arrays import contiguous, empty_apart
 from .emitter import lanes
 from .jit import kernel
 from .threads import parallel_for
@@ -147,7 +147,7 @@ def channels_last(array: Array, dtype: Any) -> Array:
     ):
         return contiguous(array, dtype)
     source = contiguous(first, dtype).reshape(first.shape[0], first.shape[1], pixels)
-    target = np.empty((source.shape[0], pixels, source.shape[1]), dtype)
+    target = empty_apart((source.shape[0], pixels, source.shape[1]), dtype, source)
     blocks = -(-pixels // lanes(dtype.itemsize))
     parallel_for(
         _TRANSPOSE_ROWS[dtype.itemsize], source.shape[0] * blocks, source, target, blocks,

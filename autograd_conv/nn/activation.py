@@ -13,7 +13,7 @@ import autograd_conv.kernels as kernels
 
 from ..ops import elementwise
 from ..primitive import primitive
-from ..tensor import ArrayLike, Tensor, as_tensor, wrap
+from ..tensor import ArrayLike, Tensor, as_tensor, raw, wrap
 from .operands import apply, check_flags, check_floating, check_numeric, normalize_axis, number, operand
 
 __all__ = [
@@ -318,32 +318,34 @@ def softplus(input: ArrayLike, beta: float = 1.0, threshold: float = 20.0) -> Te
 # --- softmax -----------------------------------------------------------------------------------------------
 
 
-def shifted(x: np.ndarray, axis: int) -> np.ndarray:
-    """`x` less its maximum along `axis`, in at least float32; NaN if all are -inf, or one is inf."""
+def shifted(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """`x` less its maximum along `axis`, in at least float32, and that maximum; NaN if all are -inf, or one is inf."""
     if x.dtype == np.float16:
         x = x.astype(np.float32)
+    top = x.max(axis=axis, keepdims=True, initial=-np.inf)
     with np.errstate(invalid="ignore", over="ignore"):
-        return x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        return x - top, top
 
 
-def log_sum_exp(exponents: np.ndarray, axis: int) -> np.ndarray:
-    """Logarithm of the sum of exponentials of what `shifted` returned, with an axis of length one."""
+def log_of(total: np.ndarray) -> np.ndarray:
+    """Logarithm of a sum of exponentials."""
     with np.errstate(divide="ignore"):  # of no classes at all: -inf
-        result: np.ndarray = np.log(np.exp(exponents).sum(axis=axis, keepdims=True))
+        result: np.ndarray = np.log(total)
     return result
 
 
 @primitive(name="softmax")
 def softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
-    exponentials = np.exp(shifted(x, axis))
+    exponentials, _ = shifted(x, axis)
+    np.exp(exponentials, out=exponentials)
     exponentials /= exponentials.sum(axis=axis, keepdims=True)
     return exponentials.astype(x.dtype, copy=False)
 
 
 @primitive(name="log_softmax")
 def log_softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
-    exponents = shifted(x, axis)
-    exponents -= log_sum_exp(exponents, axis)
+    exponents, _ = shifted(x, axis)
+    exponents -= log_of(np.exp(exponents).sum(axis=axis, keepdims=True))
     return exponents.astype(x.dtype, copy=False)
 
 
@@ -464,7 +466,9 @@ def dropout(
     check_floating("dropout", input=x)
     if not training or p == 0:
         return as_tensor(x).reshape(x.shape)
-    # float32 is fine enough for a threshold, and half the work.
-    kept = np.random.default_rng(rng).random(x.shape, np.float32) >= p
+    # float32 is fine enough for a threshold, and half the work. The mask lies in memory as the input does, and so will
+    # the result.
+    chance = np.random.default_rng(rng).random(x.shape, np.float32)
+    kept = np.greater_equal(chance, p, out=np.empty_like(raw(x), dtype=bool))
     result: Tensor = apply(gate, x, wrap(kept))
     return result if p == 1 else result * (1 / (1 - p))

@@ -17,7 +17,10 @@ __all__ = ["flatten", "linear"]
 @primitive(name="linear")
 def _linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
     y = np.matmul(x, w.T)
-    return y if bias is None else y + bias
+    if bias is None:
+        return y
+    result: np.ndarray = np.add(y, bias, out=y if bias.dtype == y.dtype else None)
+    return result
 
 
 def _rows(array: Any) -> Any:

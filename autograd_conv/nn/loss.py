@@ -8,7 +8,7 @@ import numpy as np
 
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw, wrap
-from .activation import gate, log_softmax_along, log_sum_exp, logistic, shifted, softmax_along, softplus_of
+from .activation import gate, log_of, log_softmax_along, logistic, shifted, softmax_along, softplus_of
 from .operands import apply, check_choice, check_floating, check_numeric, check_real, integer, number, operand
 
 __all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "mse_loss", "nll_loss"]
@@ -57,9 +57,11 @@ class _Classes:
         With a class axis of length one; -1 where the target is ignored.
     weight : ndarray
         Of the shape of the target: that of its class, 0 where it is ignored.
+    complete : bool
+        Whether no target is ignored.
     """
 
-    __slots__ = ("axis", "index", "weight")
+    __slots__ = ("axis", "complete", "index", "weight")
 
     def __init__(self, function: str, x: Any, target: np.ndarray, weight: np.ndarray | None, ignore_index: int) -> None:
         self.axis = _class_axis(function, x)
@@ -71,17 +73,19 @@ class _Classes:
             )
         classes = x.shape[self.axis]
         ignored = target == ignore_index
-        wrong = ~ignored & ((target < 0) | (target >= classes))
-        if wrong.any():
-            place = tuple(int(i) for i in np.argwhere(wrong)[0])
-            raise IndexError(
-                f"{function}: argument 'target' is {int(target[place])} at {place}, but argument 'input' (shape "
-                f"{x.shape}) has {classes} classes; it must lie between 0 and {classes - 1}, or be ignore_index, "
-                f"{ignore_index}"
-            )
-        index = np.where(ignored, -1, target.astype(np.int64))
+        self.complete = not ignored.any()
+        if target.size and (target.min() < 0 or target.max() >= classes):
+            wrong = ~ignored & ((target < 0) | (target >= classes))
+            if wrong.any():
+                place = tuple(int(i) for i in np.argwhere(wrong)[0])
+                raise IndexError(
+                    f"{function}: argument 'target' is {int(target[place])} at {place}, but argument 'input' (shape "
+                    f"{x.shape}) has {classes} classes; it must lie between 0 and {classes - 1}, or be ignore_index, "
+                    f"{ignore_index}"
+                )
+        index = target.astype(np.int64) if self.complete else np.where(ignored, -1, target.astype(np.int64))
         if weight is None or not classes:
-            self.weight = (~ignored).astype(x.dtype)
+            self.weight = np.ones(target.shape, x.dtype) if self.complete else (~ignored).astype(x.dtype)
         else:
             self.weight = np.where(ignored, 0, weight[index]).astype(x.dtype)
         self.index = np.expand_dims(index, self.axis)
@@ -90,8 +94,20 @@ class _Classes:
         """The elements of `x` at the indices; 0 where the target is ignored."""
         if not self.index.size:
             return np.zeros(self.weight.shape, x.dtype)
+        if self.complete:
+            chosen: np.ndarray = np.take_along_axis(x, self.index, self.axis).squeeze(self.axis)
+            return chosen
         values = np.take_along_axis(x, np.maximum(self.index, 0), self.axis).squeeze(self.axis)
         return np.where(self.index.squeeze(self.axis) < 0, 0, values)
+
+    def subtract_hits(self, probabilities: np.ndarray) -> None:
+        """Subtract 1 from the probability of each target's class, in place; where it is ignored, write 0."""
+        if probabilities.ndim == 2 and self.complete:
+            probabilities[np.arange(len(probabilities)), self.index[:, 0]] -= 1
+            return
+        probabilities -= self.hits(probabilities.ndim, probabilities.shape[self.axis])
+        if not self.complete:
+            np.copyto(probabilities, 0, where=self.index < 0)
 
     def hits(self, ndim: int, count: int) -> np.ndarray:
         """Whether an element of the input is that of the target's class."""
@@ -133,30 +149,58 @@ def _weighted_mean(losses: Any, divisor: float, reduction: str) -> Any:
     return total / divisor if divisor else total + np.nan
 
 
-@primitive(name="cross_entropy")
-def _index_cross_entropy(x: np.ndarray, *, classes: _Classes) -> np.ndarray:
-    """weight * (log(sum(exp(x))) - x[target])."""
+@primitive(name="cross_entropy", residuals=("top", "total"))
+def _index_cross_entropy(x: np.ndarray, *, classes: _Classes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """weight * (log(sum(exp(x))) - x[target]); with the maxima, and the sums of exponentials below them."""
     axis = classes.axis
-    exponents = shifted(x, axis)
-    losses = log_sum_exp(exponents, axis).squeeze(axis) - classes.chosen(exponents)
-    kept = classes.index.squeeze(axis) >= 0
-    losses = np.where(kept, losses * classes.weight, 0)
-    return losses.astype(x.dtype, copy=False)
+    exponents, top = shifted(x, axis)
+    total = np.exp(exponents).sum(axis=axis, keepdims=True)
+    losses = log_of(total).squeeze(axis) - classes.chosen(exponents)
+    losses *= classes.weight
+    if not classes.complete:
+        losses = np.where(classes.index.squeeze(axis) >= 0, losses, 0)
+    return losses.astype(x.dtype, copy=False), top, total
 
 
-def _index_cross_entropy_vjp(g: Any, x: Any, classes: _Classes) -> Any:
-    """g * weight * (softmax(x) - onehot(target)), and 0 where the target is ignored whatever x is."""
+@primitive(name="cross_entropy_gradient")
+def _index_cross_entropy_gradient(
+    g: np.ndarray, x: np.ndarray, top: np.ndarray, total: np.ndarray, *, classes: _Classes
+) -> np.ndarray:
+    """g * weight * (softmax(x) - onehot(target)), and 0 where the target is ignored whatever x is.
+
+    `top` and `total` are those of `x`: the rule with respect to `x` accounts for how they depend on it.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        gradient = np.exp(x - top)
+        gradient /= total
+    classes.subtract_hits(gradient)
+    gradient *= np.expand_dims(g * classes.weight, classes.axis)
+    return gradient.astype(x.dtype, copy=False)
+
+
+def _kept(array: Any, classes: _Classes) -> Any:
+    """`array`, of the shape of the input, with 0 where the target is ignored."""
+    return array if classes.complete else gate(array, np.broadcast_to(classes.index >= 0, array.shape))
+
+
+def _gradient_vjp_g(v: Any, x: Any, classes: _Classes) -> Any:
+    """weight * sum(v * (softmax(x) - onehot(target)))."""
+    difference = _kept(softmax_along(x, axis=classes.axis) - classes.hits(len(x.shape), x.shape[classes.axis]), classes)
+    return np.sum(v * difference, axis=classes.axis) * classes.weight
+
+
+def _gradient_vjp_x(v: Any, g: Any, x: Any, classes: _Classes) -> Any:
+    """The softmax's own: p * (u - sum(u * p)) for u = v * g * weight."""
     axis = classes.axis
-    share = np.expand_dims(g * classes.weight, axis)
-    # In terms of x, so that the rule can be differentiated; and not the other way round, x being saved
-    # by whatever made it.
-    difference = softmax_along(x, axis=axis) - classes.hits(len(x.shape), x.shape[axis])
-    if (classes.index < 0).any():
-        difference = gate(difference, np.broadcast_to(classes.index >= 0, x.shape))
-    return share * difference
+    p = _kept(softmax_along(x, axis=axis), classes)
+    u = v * np.expand_dims(g * classes.weight, axis)
+    return p * (u - np.sum(u * p, axis=axis, keepdims=True))
 
 
-_index_cross_entropy.defvjp(x=_index_cross_entropy_vjp)
+_index_cross_entropy.defvjp(
+    x=lambda g, x, top, total, classes: _index_cross_entropy_gradient(g, x, top, total, classes=classes)
+)
+_index_cross_entropy_gradient.defvjp(g=_gradient_vjp_g, x=_gradient_vjp_x)
 
 
 @primitive(name="cross_entropy")

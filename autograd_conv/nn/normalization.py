@@ -1,8 +1,24 @@
-"""Batch normalization.
+r"""Batch normalization.
 
-Three primitives: `_statistics` (mean and variance of each channel), `_factor` (what deviations from the mean are
-multiplied by) and `_standardize` (which does it). That the statistics depend on the input is not hidden inside
-one fused rule: it is recorded, so that derivatives of every order pass through them.
+In training, mean and deviation are functions of the input, and every derivative passes through them. With the
+standardized input :math:`z = (x - \mu) s`, where :math:`s = 1 / \sqrt{\sigma^2 + \epsilon}`, with sums over the n
+elements of a channel, and with
+
+    P(g, x) = s (g - mean(g) - z mean(g z))
+
+P( . , x) is the Jacobian of z, and its own transpose. It is all that derivatives of every order are made of:
+
+==================  ====================================================================================
+of                  is
+==================  ====================================================================================
+z                   P(g, x)
+P(g, x), by g       P(v, x)
+P(g, x), by x       -(s/n) (sum(v P(g, x)) z + sum(g z) P(v, x) + sum(v z) P(g, x))
+s                   -(s^2/n) z, summed with its cotangent
+==================  ====================================================================================
+
+The statistics are computed once, outside of the record, and handed to the primitives as constants; the rules with
+respect to x account for how they depend on it.
 """
 
 from __future__ import annotations
@@ -10,6 +26,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
+import autograd_conv.kernels as kernels
 
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw, wrap
@@ -19,82 +37,111 @@ from .operands import apply, check_flags, check_floating, normalize_axis, number
 __all__ = ["batch_norm"]
 
 
-@primitive(name="batch_statistics", multiple=True)
-def _statistics(x: np.ndarray, *, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and (biased) variance of each channel, in two passes, so that a large mean does no harm.
-
-    The second pass also sums the deviations from the mean of the first, which would be 0 without rounding, and
-    corrects both moments by them (Chan, Golub and LeVeque, "Algorithms for computing the sample variance", The
-    American Statistician 37 (1983), equation 1.7).
-    """
-    count = x.dtype.type(x.size // max(x.shape[axis], 1))
-    mean = channel_sum(x, axis=axis) / count
-    centred = x - along(mean, x.ndim, axis)
-    rest = channel_sum(centred, axis=axis) / count
-    variance = channel_sum(np.square(centred, out=centred), axis=axis) / count - np.square(rest)
-    return mean + rest, variance
-
-
-def _statistics_vjp(g: Any, x: Any, ans: Any, axis: int) -> Any:
-    """(g_mean + 2 * g_variance * (x - mean)) / n."""
-    count = x.size // max(x.shape[axis], 1)
-    g_mean, g_variance = g
-    return _standardize(x, ans[0], g_variance * (2 / count), g_mean * (1 / count), axis=axis)
-
-
-_statistics.defvjp(x=_statistics_vjp)
-
-
-@primitive(name="batch_norm_factor")
-def _factor(variance: np.ndarray, w: np.ndarray | None, *, eps: float) -> np.ndarray:
-    """w / sqrt(variance + eps)."""
-    return (1 if w is None else w) / np.sqrt(variance + eps)
-
-
-_factor.defvjp(
-    variance=lambda g, ans, variance, eps: -0.5 * g * ans / (variance + eps),
-    w=lambda g, variance, eps: g / np.sqrt(variance + eps),
-)
+# --- with the statistics of the input ------------------------------------------------------------------------
 
 
 @primitive(name="batch_norm")
+def _normalize(
+    x: np.ndarray, w: np.ndarray | None, b: np.ndarray | None, mean: np.ndarray, inverse: np.ndarray, *, axis: int
+) -> np.ndarray:
+    """z * w + b. `mean` and `inverse`, which is s, are those of `x`."""
+    arrays = [x] + [vector for vector in (w, b) if vector is not None]
+    scale = inverse if w is None else inverse * w
+    shift = np.zeros_like(mean) if b is None else b
+    return kernels.channelwise.affine(x.astype(np.result_type(*arrays), copy=False), mean, scale, shift, axis)
+
+
+def _normalize_vjp(
+    g: Any, x: Any, w: Any, mean: Any, inverse: Any, axis: int, needs: tuple[bool, ...]
+) -> tuple[Any, ...]:
+    gx, gw, gb = _gradients(g, x, w, mean, inverse, axis=axis)
+    return gx, gw if needs[1] else None, gb if needs[2] else None, None, None
+
+
+_normalize.defvjp(_normalize_vjp)
+
+
+@primitive(name="batch_norm_gradients", multiple=True)
+def _gradients(
+    g: np.ndarray, x: np.ndarray, w: np.ndarray | None, mean: np.ndarray, inverse: np.ndarray, *, axis: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """w P(g, x), sum(g z) and sum(g): the gradients of `_normalize` with respect to `x`, `w` and `b`."""
+    count = x.size // max(x.shape[axis], 1)
+    total, dot = kernels.channelwise.sums(g, x, mean, axis)
+    dot = dot * inverse
+    scale = inverse if w is None else inverse * w
+    gx = kernels.channelwise.blend(g, x, mean, scale, scale * inverse * dot / -count, scale * total / -count, axis)
+    return gx, dot.astype(gx.dtype), total.astype(gx.dtype)
+
+
+def _gradients_vjp(
+    cotangents: Any, g: Any, x: Any, w: Any, mean: Any, inverse: Any, axis: int, needs: tuple[bool, ...]
+) -> tuple[Any, ...]:
+    """See the table at the top; `v`, `p` and `q` are the cotangents of w P(g, x), of sum(g z) and of sum(g)."""
+    v, p, q = cotangents
+    constants, count = (mean, inverse), x.size // max(x.shape[axis], 1)
+    pv, dot_v, _ = _gradients(v, x, w, *constants, axis=axis)
+    by_g = pv + _normalize(x, p, q, *constants, axis=axis) if needs[0] else None
+    if not (needs[1] or needs[2]):
+        return by_g, None, None, None, None
+    pg, dot_g, _ = _gradients(g, x, None, *constants, axis=axis)
+    by_w = channel_sum(v * pg, axis=axis)
+    by_x = None
+    if needs[1]:
+        factor = _inverse_deviation(x, *constants, axis=axis) * (-1 / count)
+        dot_vg, dot_v = (by_w, dot_v) if w is None else (w * by_w, w * dot_v)
+        ndim = len(x.shape)
+        by_x = (
+            _normalize(x, factor * dot_vg, None, *constants, axis=axis)
+            + pv * along(factor * dot_g, ndim, axis)
+            + pg * along(factor * dot_v + p, ndim, axis)
+        )
+    return by_g, by_x, by_w if needs[2] else None, None, None
+
+
+_gradients.defvjp(_gradients_vjp)
+
+
+@primitive(name="batch_norm_deviation")
+def _inverse_deviation(x: np.ndarray, mean: np.ndarray, inverse: np.ndarray, *, axis: int) -> np.ndarray:
+    """s, as a function of `x`."""
+    return inverse.astype(x.dtype)
+
+
+def _inverse_deviation_vjp(g: Any, x: Any, ans: Any, mean: Any, inverse: Any, axis: int) -> Any:
+    return _normalize(x, g * ans * ans * (-x.shape[axis] / max(x.size, 1)), None, mean, inverse, axis=axis)
+
+
+_inverse_deviation.defvjp(x=_inverse_deviation_vjp)
+
+
+# --- with given statistics -----------------------------------------------------------------------------------
+
+
+@primitive(name="batch_norm_given")
 def _standardize(
     x: np.ndarray, mean: np.ndarray, factor: np.ndarray, shift: np.ndarray | None, *, axis: int
 ) -> np.ndarray:
-    """(x - mean) * factor + shift, channel by channel."""
-    arrays = (x, mean, factor) if shift is None else (x, mean, factor, shift)
-    y = np.subtract(x, along(mean, x.ndim, axis), dtype=np.result_type(*arrays))
-    y *= along(factor, x.ndim, axis)
-    if shift is not None:
-        y += along(shift, x.ndim, axis)
-    return y
+    """(x - mean) * factor + shift, channel by channel; `mean` is a constant."""
+    arrays = (x, factor) if shift is None else (x, factor, shift)
+    shift = np.zeros_like(mean) if shift is None else shift
+    return kernels.channelwise.affine(x.astype(np.result_type(*arrays), copy=False), mean, factor, shift, axis)
 
 
 @primitive(name="batch_norm_dot")
 def _centred_dot(g: np.ndarray, x: np.ndarray, mean: np.ndarray, *, axis: int) -> np.ndarray:
     """The sum of g * (x - mean) in each channel. Not a difference of two sums: large means would cancel."""
-    products = x - along(mean, x.ndim, axis)
-    return channel_sum(np.multiply(products, g, out=products if products.dtype == g.dtype else None), axis=axis)
+    return kernels.channelwise.sums(g, x, mean, axis)[1].astype(np.result_type(g, x))
 
 
-def _standardize_vjp(
-    g: Any, x: Any, mean: Any, factor: Any, axis: int, needs: tuple[bool, bool, bool, bool]
-) -> tuple[Any, ...]:
-    """Those of mean and shift share the sum of g."""
-    total = channel_sum(g, axis=axis) if needs[1] or needs[3] else None
-    return (
-        g * along(factor, len(x.shape), axis) if needs[0] else None,
-        -factor * total if needs[1] else None,
-        _centred_dot(g, x, mean, axis=axis) if needs[2] else None,
-        total,
-    )
-
-
-_standardize.defvjp(_standardize_vjp)
+_standardize.defvjp(
+    x=lambda g, x_shape, factor, axis: g * along(factor, len(x_shape), axis),
+    factor=lambda g, x, mean, axis: _centred_dot(g, x, mean, axis=axis),
+    shift=lambda g, axis: channel_sum(g, axis=axis),
+)
 _centred_dot.defvjp(
     g=lambda v, x, mean, axis: _standardize(x, mean, v, None, axis=axis),
     x=lambda v, g, axis: g * along(v, len(g.shape), axis),
-    mean=lambda v, g, axis: -v * channel_sum(g, axis=axis),
 )
 
 
@@ -187,16 +234,19 @@ def batch_norm(
                 f"{function}: argument 'input' (shape {x.shape}) has {count} values for each channel; training needs "
                 "at least 2, to have a variance"
             )
-        mean, variance = apply(_statistics, x, axis=axis)
-        _update("running_mean", running_mean, mean._array, momentum)
-        _update("running_var", running_var, variance._array * (count / (count - 1)), momentum)
+        mean, variance = kernels.channelwise.moments(raw(x), axis)
+        _update("running_mean", running_mean, mean, momentum)
+        _update("running_var", running_var, variance * (count / (count - 1)), momentum)
+        result: Tensor = apply(_normalize, x, w, b, wrap(mean), wrap(1 / np.sqrt(variance + eps)), axis=axis)
     else:
         for argument in ("running_mean", "running_var"):
             if operands[argument] is None:
                 raise ValueError(f"{function}: argument {argument!r} is None; it must be given if not training")
         # Copies, so that the running statistics may be updated while the record is alive.
-        mean, variance = (wrap(np.array(raw(operands[k]), dtype=x.dtype)) for k in ("running_mean", "running_var"))
-    result: Tensor = apply(_standardize, x, mean, apply(_factor, variance, w, eps=float(eps)), b, axis=axis)
+        mean, variance = (np.array(raw(operands[k]), dtype=x.dtype) for k in ("running_mean", "running_var"))
+        inverse = 1 / np.sqrt(variance + x.dtype.type(eps))
+        factor = wrap(inverse) if w is None else w * inverse
+        result = apply(_standardize, x, wrap(mean), factor, b, axis=axis)
     return result if result.dtype == dtype else result.astype(dtype)
 
 

@@ -65,6 +65,43 @@ def test_the_second_process_finds_what_the_first_compiled(script, tmp_path):
     assert _run(script, AUTOGRAD_CONV_CACHE_DIR=str(place)) == ("1", directory)
 
 
+FACTORY = """
+import sys
+import numpy as np
+from autograd_conv.kernels import jit
+
+def make(factor):
+    @jit.kernel
+    def inner(a) -> None:  # sorting makes it too long to be inlined
+        b = np.sort(a)
+        c = np.sort(b[::-1])
+        for i in range(a.size):
+            a[i] = c[i] * factor
+
+    @jit.kernel
+    def outer(a) -> None:
+        inner(a)
+        a /= factor
+        inner(a)
+
+    return outer
+
+for factor in map(int, sys.argv[1:]):
+    a = np.ones(2)
+    make(factor)(a)
+    assert a.tolist() == [factor, factor], (factor, a)
+"""
+
+
+def test_kernels_of_one_factory_from_several_processes_are_not_mistaken_for_each_other(tmp_path):
+    """Numba numbers functions of equal names, from 1 in each process: cached ones can have the same number."""
+    script = tmp_path / "factory.py"
+    script.write_text(FACTORY)
+    environment = {**_without_numba(), "AUTOGRAD_CONV_CACHE_DIR": str(tmp_path / "cache")}
+    for factors in (["2"], ["3"], ["2", "3"], ["3", "2"]):
+        subprocess.run([sys.executable, str(script), *factors], check=True, timeout=120, env=environment)
+
+
 def test_a_damaged_entry_is_compiled_again_and_mended(script, tmp_path):
     place = str(tmp_path / "cache")
     _, directory = _run(script, AUTOGRAD_CONV_CACHE_DIR=place)

@@ -1,0 +1,367 @@
+"""Convolution in small groups with channels last: depthwise, and groups whose channels fill a vector.
+
+A tile (`stencil.row_tile`) computes P neighbouring pixels of a row by a vector of channels. Where a row of the kernel
+reads is one address, the same for all channels; nothing is looked up for each pixel. Rows of the kernel that lie in
+padding are left out, and pixels whose windows reach beyond the ends of a row are computed one by one from the
+taps that are inside: padding is neither read nor multiplied.
+
+The weight gradient keeps the sums of some rows of the kernel in registers while it goes along a row of pixels.
+
+Channels that do not fill the last vector are computed in one that begins earlier; with fewer than one vector of
+them, vectors are masked.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import contiguous
+from .emitter import in_vectors, lanes, register_count
+from .geometry import Window
+from .jit import kernel
+from .products import FLOP_PER_NANOSECOND, Gather, phases_of
+from .stencil import row_outer_tile, row_tile
+from .threads import parallel_for
+
+Array = NDArray[Any]
+
+# Taps of a row that a tile unrolls. Longer rows are computed tap by tap.
+MOST_TAPS = 7
+
+# Pixels of a tile: what there may be. More pixels share more loads.
+TILE_PIXELS = (8, 6, 4, 2)
+
+
+def serves(itemsize: int, inputs: int, outputs: int, groups: int) -> bool:
+    """Whether the functions here serve so many input and output channels in each group."""
+    return in_vectors(itemsize, inputs, outputs, groups)
+
+
+@kernel
+def _rotate_rows(w: Array, packed: Array, back: bool) -> None:
+    """Write ``packed[tap, r, j] = w[tap, (j + r) % q within j's group, j]``, or, if `back`, the other way round."""
+    taps, size, channels = w.shape
+    for tap in range(taps):
+        for r in range(size):
+            for j in range(channels):
+                i = (j + r) % size
+                if back:
+                    w[tap, i, j] = packed[tap, r, j]
+                else:
+                    packed[tap, r, j] = w[tap, i, j]
+
+
+# ---------------------------------------------------------------- forward and input gradient
+
+
+@functools.cache
+def _make(itemsize: int, size: int, pixels: int, taps: int, step: int, spacing: int, masked: bool) -> Any:
+    tile = row_tile(itemsize, size, pixels, taps, step, spacing, masked)
+    edge = row_tile(itemsize, size, 1, 1, 1, 1, masked)
+    length = lanes(itemsize)
+
+    @kernel
+    def rows(
+        start: int, stop: int, source: Array, packed: Array, begin: Array, target: Array, gather: Any,
+        shift_d: Array, shift_h: Array, shift_w: Array,
+    ) -> None:  # fmt: skip
+        """Compute rows ``start <= row < stop`` of positions, ``row = (n * positions_d + i_d) * positions_h + i_h``.
+
+        Assumptions: `source` (N, D, H, W, C), `target` (N, D', H', W', C), `packed` (taps * q, C') and `begin` (C') are
+        C-contiguous, with ``C' >= L``; shifts along the width are `spacing` apart, and positions `step`.
+        """
+        count_d, count_h, count_w = gather[0]
+        step_d, step_h, step_w = gather[1]
+        depth, height, width = gather[2]
+        out_d, out_h, out_w = gather[3]
+        first_d, first_h, first_w = gather[4]
+        channels = source.shape[4]
+        stride_w = channels * itemsize
+        stride_h = width * stride_w
+        stride_d = height * stride_h
+        packed_row = packed.shape[1] * itemsize
+        taps_w = shift_w.size
+        taps_all = shift_d.size * shift_h.size * taps_w
+        offsets, matrices = np.empty(taps_all, np.int64), np.empty(taps_all, np.int64)
+        near, near_matrices = np.empty(taps_all, np.int64), np.empty(taps_all, np.int64)
+        # Positions from `low` to `high` have all their taps inside.
+        low = min(count_w, max(0, (step_w - 1 - shift_w[0]) // step_w))
+        high = max(low, min(count_w, (width - 1 - shift_w[taps_w - 1]) // step_w + 1))
+        if high - low < pixels:
+            high = low
+        for row in range(start, stop):
+            h_at = row % count_h
+            d_at = row // count_h % count_d
+            n = row // count_h // count_d
+            lines = 0
+            for kd in range(shift_d.size):
+                d = d_at * step_d + shift_d[kd]
+                for kh in range(shift_h.size):
+                    h = h_at * step_h + shift_h[kh]
+                    if d >= 0 and d < depth and h >= 0 and h < height:
+                        offsets[lines] = d * stride_d + h * stride_h
+                        matrices[lines] = (kd * shift_h.size + kh) * taps_w * size * packed_row
+                        lines += 1
+            # A tile reads `taps` neighbours from each line: split lines that are longer.
+            parts = taps_w // taps
+            for k in range(lines * parts - 1, -1, -1):
+                line, part = k // parts, k % parts
+                offsets[k] = offsets[line] + shift_w[part * taps] * stride_w
+                matrices[k] = matrices[line] + part * taps * size * packed_row
+            image = source[n].ctypes.data
+            place = target[n, d_at * out_d + first_d, h_at * out_h + first_h].ctypes.data
+            at = 0
+            while at < count_w:
+                if at == low and high > low:
+                    while at < high:
+                        here = min(at, high - pixels)  # the last tile computes some pixels again
+                        for c in range(0, channels, length):
+                            left = max(0, min(c, channels - length)) * itemsize
+                            tile(
+                                image + here * step_w * stride_w + left, offsets.ctypes.data, packed.ctypes.data + left,
+                                matrices.ctypes.data, lines * parts, stride_w, packed_row, begin.ctypes.data + left,
+                                place + (here * out_w + first_w) * stride_w + left, out_w * stride_w, channels,
+                            )  # fmt: skip
+                        at += pixels
+                    at = high
+                else:
+                    inside = 0
+                    for line in range(lines):
+                        for kw in range(taps_w):
+                            w = at * step_w + shift_w[kw]
+                            if w >= 0 and w < width:
+                                near[inside] = offsets[line * parts] + (shift_w[kw] - shift_w[0]) * stride_w
+                                near_matrices[inside] = matrices[line * parts] + kw * size * packed_row
+                                inside += 1
+                    for c in range(0, channels, length):
+                        left = max(0, min(c, channels - length)) * itemsize
+                        edge(
+                            image + at * step_w * stride_w + left, near.ctypes.data, packed.ctypes.data + left,
+                            near_matrices.ctypes.data, inside, stride_w, packed_row, begin.ctypes.data + left,
+                            place + (at * out_w + first_w) * stride_w + left, stride_w, channels,
+                        )  # fmt: skip
+                    at += 1
+
+    return rows
+
+
+def _pad_channels(array: Array, length: int) -> Array:
+    """`array` (..., C), with zeros so that there are at least `length` channels."""
+    if array.shape[-1] >= length:
+        return array
+    padded = np.zeros((*array.shape[:-1], length), array.dtype)
+    padded[..., : array.shape[-1]] = array
+    return padded
+
+
+def _tile_pixels(count: int, size: int) -> int:
+    """Pixels of a tile for rows of `count`: as many as there are registers for, and few of them for nothing."""
+    most = max(2, (12 if size == 1 else 8) * register_count() // 32)
+    fitting = [p for p in TILE_PIXELS if p <= min(most, count)] or [1]
+    return min(fitting, key=lambda p: (-(-count // p) * (p + 1), -p))
+
+
+def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gather) -> None:
+    """Compute the pixels of `target` that `gather` names, from `source` and `w`, shape (taps, q, C)."""
+    taps_all, size, channels = w.shape
+    length = lanes(source.itemsize)
+    count = source.shape[0] * gather.positions[0] * gather.positions[1]
+    if count * gather.positions[2] == 0:
+        return
+    packed = np.empty((taps_all, size, channels), source.dtype)
+    _rotate_rows(contiguous(w, source.dtype), packed, False)
+    begin = np.zeros(max(channels, length), source.dtype)
+    if bias is not None:
+        begin[:channels] = bias
+    shifts = [np.array(shift, np.int64) for shift in gather.shifts]
+    taps_w = len(gather.shifts[2])
+    spacing = gather.shifts[2][1] - gather.shifts[2][0] if taps_w > 1 else 1
+    taps = taps_w if taps_w <= MOST_TAPS else 1
+    step = gather.step[2]
+    inside = gather.positions[2] - (taps_w - 1) * spacing // step
+    pixels = _tile_pixels(inside, size)
+    made = _make(source.itemsize, size, pixels, taps, step, spacing if taps > 1 else 1, channels < length)
+    simple = (gather.positions, gather.step, gather.size, gather.target_step, gather.target_first)
+    parallel_for(
+        made, count, source, _pad_channels(packed.reshape(taps_all * size, channels), length), begin, target, simple,
+        *shifts, nanoseconds=2 * count * gather.positions[2] * taps_all * size * channels / FLOP_PER_NANOSECOND,
+    )  # fmt: skip
+
+
+def correlate(x: Array, w: Array, bias: Array | None, y: Array, window: Window) -> None:
+    """Compute `y`, the correlation of `x` with `w`, in place, where `serves` holds.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, D, H, W, C), C-contiguous, float32 or float64
+    w : ndarray, shape (KD, KH, KW, q, C), any strides
+    bias : ndarray, shape (C,), or None
+    y : ndarray, shape (N, OD, OH, OW, C), C-contiguous
+    window : Window
+    """
+    shifts = tuple(
+        tuple(tap * window.dilation[axis] - window.before[axis] for tap in range(window.kernel[axis]))
+        for axis in range(3)
+    )
+    gather = Gather(window.out, window.stride, shifts, window.size, (1, 1, 1), (0, 0, 0))
+    _run(x, w.reshape(window.taps, *w.shape[3:]), bias, y, gather)
+
+
+def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window) -> None:
+    """Compute `gx`, the input gradient, in place, phase by phase (see `products`), where `serves` holds.
+
+    Parameters
+    ----------
+    gy : ndarray, shape (N, OD, OH, OW, C), C-contiguous, float32 or float64
+    w : ndarray, shape (KD, KH, KW, q, C), any strides
+    gx : ndarray, shape (N, D, H, W, C), C-contiguous
+    window : Window
+    """
+    size, channels = w.shape[3:]
+    # (KD, KH, KW, q, G, q') -> (KD, KH, KW, q', G, q): each group's matrix transposed
+    turned = w.reshape(*window.kernel, size, channels // size, size).swapaxes(3, 5).reshape(w.shape)
+    phases = [phases_of(window, axis) for axis in range(3)]
+    if any(not taps for axis in phases for _, _, taps, _ in axis):
+        gx[...] = 0  # some pixels are read by no window
+    for first_d, count_d, taps_d, shift_d in phases[0]:
+        for first_h, count_h, taps_h, shift_h in phases[1]:
+            for first_w, count_w, taps_w, shift_w in phases[2]:
+                if not (taps_d and taps_h and taps_w):
+                    continue
+                # Later taps read earlier pixels: turned round, places that a row of the kernel reads are ascending.
+                gather = Gather(
+                    (count_d, count_h, count_w), (1, 1, 1), (shift_d, shift_h, shift_w[::-1]), window.out,
+                    window.stride, (first_d, first_h, first_w),
+                )  # fmt: skip
+                chosen = turned[np.ix_(taps_d, taps_h, taps_w[::-1])]
+                _run(gy, chosen.reshape(gather.taps, size, channels), None, gx, gather)
+
+
+# ---------------------------------------------------------------- weight gradient
+
+
+@functools.cache
+def _make_outer(
+    itemsize: int, size: int, lines: int, pixels: int, taps: int, step: int, spacing: int, masked: bool
+) -> Any:
+    tile = row_outer_tile(itemsize, size, lines, pixels, taps, step, spacing, masked)
+    single = row_outer_tile(itemsize, size, lines, 1, taps, step, spacing, masked)
+    edge = row_outer_tile(itemsize, size, 1, 1, 1, 1, 1, masked)
+    length = lanes(itemsize)
+
+    @kernel
+    def row_outers(start: int, stop: int, x: Array, gy: Array, sums: Array, window: Any, parts: int) -> None:
+        """Compute vectors ``start <= item < stop`` of channels of `sums`, all taps.
+
+        Assumptions: `x` (N, D, H, W, C) and `gy` (N, OD, OH, OW, C) are C-contiguous; `sums` (vectors, KD, KH,
+        KW, q, L) begins with zeros; rows of the kernel are `parts` times `taps` long.
+        """
+        depth, height, width = window[0]
+        taps_d, taps_h, taps_w = window[1]
+        stride_d, stride_h, stride_w = window[2]
+        dilation_d, dilation_h, dilation_w = window[3]
+        before_d, before_h, before_w = window[4]
+        out_d, out_h, out_w = window[6]
+        channels = x.shape[4]
+        pixel = channels * itemsize
+        vector = length * itemsize
+        low = min(out_w, (before_w + stride_w - 1) // stride_w)
+        reach = (taps_w - 1) * dilation_w - before_w
+        high = max(low, min(out_w, (width - 1 - reach) // stride_w + 1))
+        steps = (high - low) // pixels
+        rest = high - low - steps * pixels
+        most = taps_d * taps_h * parts + lines
+        places, results = np.empty(most, np.int64), np.empty(most, np.int64)
+        one, one_result = np.empty(1, np.int64), np.empty(1, np.int64)
+        here, there, rows = np.empty(lines, np.int64), np.empty(lines, np.int64), np.empty(most, np.int64)
+        dump = np.zeros(taps * size * length, x.dtype)
+        for n in range(x.shape[0]):
+            for od in range(out_d):
+                for oh in range(out_h):
+                    count = 0
+                    for kd in range(taps_d):
+                        d = od * stride_d + kd * dilation_d - before_d
+                        for kh in range(taps_h):
+                            h = oh * stride_h + kh * dilation_h - before_h
+                            if d >= 0 and d < depth and h >= 0 and h < height:
+                                for part in range(parts):
+                                    rows[count] = x[n, d, h].ctypes.data
+                                    places[count] = rows[count] + part * taps * dilation_w * pixel
+                                    results[count] = ((kd * taps_h + kh) * taps_w + part * taps) * size * vector
+                                    count += 1
+                    for item in range(start, stop):
+                        left = max(0, min(item * length, channels - length)) * itemsize
+                        b = gy[n, od, oh].ctypes.data + left
+                        total = sums[item].ctypes.data
+                        if high > low:
+                            ahead = (low * stride_w - before_w) * pixel + left
+                            for first in range(0, count, lines):
+                                for m in range(lines):
+                                    if first + m < count:
+                                        here[m] = places[first + m] + ahead
+                                        there[m] = total + results[first + m]
+                                    else:  # fewer rows than the tile has: it computes one again, for nothing
+                                        here[m] = here[0]
+                                        there[m] = dump.ctypes.data
+                                tile(
+                                    here.ctypes.data, pixel, b + low * pixel, pixel, steps, there.ctypes.data, vector,
+                                    channels,
+                                )  # fmt: skip
+                                if rest:
+                                    for m in range(lines):
+                                        here[m] += steps * pixels * stride_w * pixel
+                                    single(
+                                        here.ctypes.data, pixel, b + (high - rest) * pixel, pixel, rest,
+                                        there.ctypes.data, vector, channels,
+                                    )  # fmt: skip
+                        for ow in range(out_w - (high - low)):
+                            at = ow if ow < low else ow + high - low
+                            for first in range(0, count, parts):
+                                for kw in range(taps_w):
+                                    w = at * stride_w + kw * dilation_w - before_w
+                                    if w >= 0 and w < width:
+                                        one[0] = rows[first] + w * pixel + left
+                                        one_result[0] = total + results[first] + kw * size * vector
+                                        edge(
+                                            one.ctypes.data, pixel, b + at * pixel, pixel, 1, one_result.ctypes.data,
+                                            vector, channels,
+                                        )  # fmt: skip
+
+    return row_outers
+
+
+def correlate_weight_gradient(x: Array, gy: Array, gw: Array, window: Window) -> None:
+    """Compute `gw`, the weight gradient, in place, where `serves` holds.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, D, H, W, C), C-contiguous, float32 or float64
+    gy : ndarray, shape (N, OD, OH, OW, C), C-contiguous
+    gw : ndarray, shape (KD, KH, KW, q, C), C-contiguous
+    window : Window
+    """
+    size, channels = gw.shape[3:]
+    length = lanes(x.itemsize)
+    taps_w = window.kernel[2]
+    most = register_count() * 5 // 8  # sums; other registers are for pixels
+    taps = taps_w if taps_w <= MOST_TAPS and taps_w * size <= most else 1
+    lines = max(1, min(window.kernel[0] * window.kernel[1], most // (taps * size)))
+    inside = window.out[2] - (taps_w - 1) * window.dilation[2] // window.stride[2]
+    pixels = 4 if lines * taps * size <= most * 3 // 4 and inside >= 4 else 2 if inside >= 2 else 1
+    vectors = -(-channels // length)
+    sums = np.zeros((vectors, *window.kernel, size, length), x.dtype)
+    made = _make_outer(
+        x.itemsize, size, lines, pixels, taps, window.stride[2], window.dilation[2] if taps > 1 else 1,
+        channels < length,
+    )  # fmt: skip
+    parallel_for(
+        made, vectors, x, gy, sums, tuple(window), taps_w // taps,
+        nanoseconds=2 * gy.size * size * window.taps / FLOP_PER_NANOSECOND,
+    )  # fmt: skip
+    packed = np.empty((window.taps, size, channels), x.dtype)
+    for vector in range(vectors):
+        left = max(0, min(vector * length, channels - length))
+        packed[:, :, left : left + length] = sums[vector].reshape(window.taps, size, length)[:, :, : channels - left]
+    _rotate_rows(gw.reshape(window.taps, size, channels), packed, True)
