@@ -131,9 +131,13 @@ def rule_source(rule: Callable[..., Any]) -> str:
 
     Examples
     --------
-    >>> from autograd_conv.ops import elementwise
-    >>> print(rule_source(elementwise.sin._rules["x"]))
-    lambda g, x: g * np.cos(x)
+    >>> import autograd_conv as ac
+    >>> x = ac.tensor(1.0, requires_grad=True)
+    >>> with ac.Tape() as tape:
+    ...     y = ac.sin(x)
+    >>> [(argument, rule)] = rules_of(tape[0])
+    >>> argument, rule_source(rule)
+    ('x', 'lambda g, x: g * np.cos(x)')
     """
     try:
         code = rule.__code__

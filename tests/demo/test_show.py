@@ -17,7 +17,9 @@ def test_it_writes_the_page_and_opens_it(tmp_path, monkeypatch, capsys):
     assert main(["show", "--epochs", "0", "--digits", "2", "--output", str(path)]) == 0
     assert opened == [path.as_uri()]
     html = path.read_text(encoding="utf-8")
-    assert "conv3.weight" in html and "(2,16,8,8)" in html and "grad: norm" not in html
+    assert "conv3.weight" in html
+    assert "(2,16,8,8)" in html
+    assert "grad: norm" not in html
     assert f"the page is {path}" in capsys.readouterr().out
 
 
@@ -48,7 +50,8 @@ def test_it_learns_before(tmp_path, capsys):
 def test_bad_options(options, message, capsys):
     with pytest.raises(SystemExit) as exit_code:
         main(["show", *options])
-    assert exit_code.value.code == 2 and message in capsys.readouterr().err
+    assert exit_code.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_folder_in_the_way_a_folder_that_is_missing_and_a_package_that_is(tmp_path, monkeypatch, capsys):

@@ -44,7 +44,8 @@ def test_what_a_tensor_tells(rng):
     assert "yes: a leaf" in texts(x._repr_html_())
     assert "yes: made by sin" in texts(y._repr_html_())
     assert "yes: made by qr, output 0" in texts(q._repr_html_())
-    assert "..." in x._repr_html_() and len(x._repr_html_()) < 10_000 + 4000
+    assert "..." in x._repr_html_()
+    assert len(x._repr_html_()) < 10_000 + 4000
     y.sum().backward()
     assert f"norm {np.linalg.norm(x.grad):.4g}" in texts(x._repr_html_())
 
@@ -53,7 +54,8 @@ def test_looking_at_a_tensor_lets_nobody_write_to_it(rng):
     x = ac.tensor(rng.standard_normal((3, 3)), requires_grad=True)
     y = ac.sin(x)
     x._repr_html_(), y._repr_html_()
-    assert not x._exposed and not y._exposed
+    assert not x._exposed
+    assert not y._exposed
 
 
 def test_a_tape(rng):
@@ -68,7 +70,9 @@ def test_a_tape(rng):
         for _ in range(300):
             x = ac.sin(x)
     html = long._repr_html_()
-    assert "the first 200 of them" in html and "<svg" not in html and html.count("<tr>") == 201
+    assert "the first 200 of them" in html
+    assert "<svg" not in html
+    assert html.count("<tr>") == 201
     assert texts(ac.Tape()._repr_html_())[0] == "Tape of 0 records"
 
 
@@ -81,4 +85,5 @@ def test_names_are_escaped():
     x = ac.tensor([1.0], requires_grad=True)
     with ac.Tape() as tape:
         y = odd(x)
-    assert "<script" not in tape._repr_html_() and "<script" not in y._repr_html_()
+    assert "<script" not in tape._repr_html_()
+    assert "<script" not in y._repr_html_()

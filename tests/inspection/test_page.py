@@ -82,7 +82,8 @@ def test_cotangents_are_those_of_the_sweep(rng):
     for name, tensor in (("matmul", h), ("sin", s)):
         (expected,) = ac.grad(y, tensor, retain_graph=True)
         (shown,) = by_title[name]["arrived"]
-        assert shown[0] == "gy" and facts(pictures[shown[1]]) == facts_of(expected.data)
+        assert shown[0] == "gy"
+        assert facts(pictures[shown[1]]) == facts_of(expected.data)
     gx, gw = ac.grad(y, (x, w))
     last = data["steps"][-1]
     assert [name for name, _ in last["arrived"]] == ["x", "w"]
@@ -90,7 +91,8 @@ def test_cotangents_are_those_of_the_sweep(rng):
         assert facts(pictures[number]) == facts_of(expected.data)
     for rule, expected in zip(by_title["matmul"]["rules"], (gx, gw)):
         assert facts(pictures[rule["pictures"][0][1]]) == facts_of(expected.data)
-    assert x.grad is None and w.grad is None  # looking changes no grad
+    assert x.grad is None
+    assert w.grad is None
 
 
 def test_a_seed_and_several_outputs(rng):
@@ -202,8 +204,11 @@ def test_the_size_is_bounded(rng, monkeypatch):
     html = tape.page()
     data = data_of(html)
     assert len(html) < 5_000_000
-    assert len(data["steps"]) == 21 and "only the records from #31 on are shown" in data["about"]
-    assert data["steps"][0]["title"] == "#50 sum" and 'id="record-31"' in html and 'id="record-30"' not in html
+    assert len(data["steps"]) == 21
+    assert "only the records from #31 on are shown" in data["about"]
+    assert data["steps"][0]["title"] == "#50 sum"
+    assert 'id="record-31"' in html
+    assert 'id="record-30"' not in html
     assert any("every" in picture["note"] for picture in data["pictures"])
 
 
@@ -220,10 +225,12 @@ def test_all_text_is_escaped(rng):
     with ac.Tape() as tape:
         y = odd(x).sum()
     html = tape.page(output=y, names={evil: x})
-    assert "<img src=x" not in html and "<b>bold" not in html
+    assert "<img src=x" not in html
+    assert "<b>bold" not in html
     assert html.count("</script>") == 2
     assert evil in data_of(html)["steps"][1]["title"]
-    assert "<iframe" in html._repr_html_() and "<script" not in html._repr_html_()
+    assert "<iframe" in html._repr_html_()
+    assert "<script" not in html._repr_html_()
 
 
 # --- formulas -----------------------------------------------------------------------------------------------
@@ -304,7 +311,8 @@ def test_clicking_through_the_digits_network(rng, tmp_path, browser):
             )
             assert seen, f"the box of {title} is out of sight"
             browser.click("#next")
-    assert titles[-1] == "The gradients" and len(set(titles)) == count
+    assert titles[-1] == "The gradients"
+    assert len(set(titles)) == count
     assert browser.run("return document.getElementById('next').disabled")
     assert "rotated by 180" not in browser.run("return document.getElementById('record').textContent")
     browser.press(driver.ARROW_LEFT)
@@ -325,7 +333,9 @@ def test_clicking_through_the_digits_network(rng, tmp_path, browser):
     title = state(browser)[0]
     assert title == "#5 correlate"
     text = browser.run("return document.getElementById('record').textContent")
-    assert "padpad(gy)" in text and "input_gradient(g, w, None, setup=setup)" in text and "conv3.weight" in text
+    assert "padpad(gy)" in text
+    assert "input_gradient(g, w, None, setup=setup)" in text
+    assert "conv3.weight" in text
     browser.click("#record-8 tspan")
     assert state(browser)[0] == "#8 linear"
     assert not browser.run("return document.documentElement.scrollWidth > window.innerWidth")

@@ -35,7 +35,8 @@ def decode(uri):
 def test_signs_are_colours():
     image = decode(picture(np.array([[1.0, -1.0, 0.0], [0.5, -0.5, 1e-30]]))["src"])
     red, blue = image[..., 0] - image[..., 2], image[..., 2] - image[..., 0]
-    assert red[0, 0] > red[1, 0] > 0 and blue[0, 1] > blue[1, 1] > 0
+    assert red[0, 0] > red[1, 0] > 0
+    assert blue[0, 1] > blue[1, 1] > 0
     assert image[0, 2].tolist() == [255, 255, 255]
     assert image[1, 2].tolist() != [255, 255, 255]  # nothing but zero looks like zero
 
@@ -45,7 +46,8 @@ def test_what_is_not_finite_is_seen():
     image = decode(shown["src"])
     assert image[0, 0].tolist() == [0, 0, 0]
     assert len({tuple(pixel) for pixel in image.reshape(-1, 3).tolist()}) == 4
-    assert shown["bad"] == 3 and shown["greatest"] == "2"
+    assert shown["bad"] == 3
+    assert shown["greatest"] == "2"
 
 
 @pytest.mark.parametrize("value", [np.full(3, np.nan), np.full((2, 2), np.inf), np.zeros((3, 4)), np.zeros((2, 0))])
@@ -59,7 +61,8 @@ def test_tiles_stand_in_rows_and_columns():
     assert image.shape[:2] == (2 * 3 - 1, 3 * 3 - 1)
     red = image[..., 0] - image[..., 2]
     tile = red[3:5, 6:8]  # values[1, 2]: the largest
-    assert tile[1, 1] == red.max() and (np.diff(tile.ravel()) >= 0).all()
+    assert tile[1, 1] == red.max()
+    assert (np.diff(tile.ravel()) >= 0).all()
 
 
 def test_bars_go_up_and_down():
@@ -67,8 +70,10 @@ def test_bars_go_up_and_down():
     white = (image == 255).all(axis=2)
     up, down = image[: image.shape[0] // 2], image[image.shape[0] // 2 + 1 :]
     width = image.shape[1] // 2
-    assert (~white[: len(up), : width - 1]).all() and white[: len(up), width:].all()
-    assert white[len(up) + 1 :, :width].all() and 0 < (~white[len(up) + 1 :, width]).sum() < len(down)
+    assert (~white[: len(up), : width - 1]).all()
+    assert white[: len(up), width:].all()
+    assert white[len(up) + 1 :, :width].all()
+    assert 0 < (~white[len(up) + 1 :, width]).sum() < len(down)
 
 
 def test_large_arrays_are_cut_and_it_is_said():
@@ -95,7 +100,8 @@ def test_any_array_has_a_picture(array):
     shown = picture(array, 2000)
     if "src" in shown:
         height, width = decode(shown["src"]).shape[:2]
-        assert shown["width"] >= width and shown["height"] >= height
+        assert shown["width"] >= width
+        assert shown["height"] >= height
     else:
         assert array.size <= 1
 
@@ -107,4 +113,5 @@ def test_facts_do_not_overflow():
 
 def test_the_legend_runs_from_blue_to_red():
     image = decode(legend())[0]
-    assert image[0, 2] > image[0, 0] and image[-1, 0] > image[-1, 2]
+    assert image[0, 2] > image[0, 0]
+    assert image[-1, 0] > image[-1, 2]

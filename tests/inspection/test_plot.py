@@ -49,7 +49,10 @@ def check_drawing(picture, tape):
     for (one, (_, _, a)), (other, (_, _, b)) in combinations(found.items(), 2):
         assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1], f"{one} overlaps {other}"
     for _, _, (left, top, right, bottom) in found.values():
-        assert left >= 0 and top >= 0 and right <= paper[0] + 1 and bottom <= paper[1] + 1
+        assert left >= 0
+        assert top >= 0
+        assert right <= paper[0] + 1
+        assert bottom <= paper[1] + 1
     for source, target in edges(picture):
         assert found[source][2][3] <= found[target][2][1], f"the line from {source} to {target} does not run down"
     return found
@@ -78,11 +81,15 @@ def test_a_residual_block(rng, tmp_path):
     assert (tmp_path / "tape.svg").read_text(encoding="utf-8") == picture
     found = check_drawing(picture, tape)
     kinds = [kind for kind, _, _ in found.values()]
-    assert kinds.count("parameter") == 7 and kinds.count("activation") == len(tape)
+    assert kinds.count("parameter") == 7
+    assert kinds.count("activation") == len(tape)
     titles = {texts[0] for kind, texts, _ in found.values() if kind == "parameter"}
     assert titles == set(p)
-    (last,) = [texts for texts in (found[f"record-{len(tape) - 1}"][1],)]
-    assert last[0].endswith("relu = y") and "(2,8,8,8) float32" in last
+    (last,) = [
+        found[f"record-{len(tape) - 1}"][1],
+    ]
+    assert last[0].endswith("relu = y")
+    assert "(2,8,8,8) float32" in last
     assert any("saves w, x" in text for _, texts, _ in found.values() for text in texts)
 
 
@@ -141,7 +148,10 @@ def test_a_users_own_rule_counts_as_sweep(rng):
     with ac.Tape() as tape:
         y = twice(x).sum()
         (g,) = ac.grad(y, x, grad_outputs=ac.tensor(1.0, requires_grad=True), create_graph=True)
-    assert g.requires_grad and tape.in_sweep[:2] == [False, False] and all(tape.in_sweep[2:]) and len(tape) > 2
+    assert g.requires_grad
+    assert tape.in_sweep[:2] == [False, False]
+    assert all(tape.in_sweep[2:])
+    assert len(tape) > 2
 
 
 def test_several_outputs_outside_records_and_constants(rng):
@@ -215,7 +225,8 @@ def test_layout_of_any_graph(graph):
     for a, b in combinations(rectangles, 2):
         assert a[2] <= b[0] + 1e-6 or b[2] <= a[0] + 1e-6 or a[3] <= b[1] + 1e-6 or b[3] <= a[1] + 1e-6
     for (source, target), route in zip(lines, layout.routes):
-        assert route[0][1] == pytest.approx(rectangles[source][3]) and route[-1][1] == rectangles[target][1]
+        assert route[0][1] == pytest.approx(rectangles[source][3])
+        assert route[-1][1] == rectangles[target][1]
         assert rectangles[target][0] <= route[-1][0] <= rectangles[target][2]
         assert all(a[1] <= b[1] + 1e-6 for a, b in pairwise(route))
         for (x, top), (same, bottom) in zip(route[1:-1:2], route[2:-1:2]):
@@ -223,4 +234,7 @@ def test_layout_of_any_graph(graph):
             for left, up, right, down in rectangles:
                 assert x <= left or x >= right or bottom <= up or top >= down
     for x0, y0, x1, y1 in rectangles:
-        assert 0 <= x0 and 0 <= y0 and x1 <= layout.width + 1e-6 and y1 <= layout.height + 1e-6
+        assert x0 >= 0
+        assert y0 >= 0
+        assert x1 <= layout.width + 1e-6
+        assert y1 <= layout.height + 1e-6
