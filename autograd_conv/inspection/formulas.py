@@ -37,17 +37,15 @@ FORMULAS: dict[str, dict[str, str]] = {
     "add": {"x": "gx = gy, summed over the axes that were broadcast", "y": "likewise for y"},
     "avg_pool": {"x": "gx[h] = sum over the windows that read x[h] of  gy / (elements of the window)"},
     "batch_norm": {
-        "x": "y = (x - mean) * factor + shift, so  gx = gy * factor, channel by channel",
-        "mean": "gmean = -factor * sum over n,i,j of gy",
+        "x": "y = w * z + b with z = (x - mean) * s and s = 1 / sqrt(variance + eps), channel by channel, so\n"
+        "gx = w * s * (gy - mean(gy) - z * mean(gy * z))",
+        "w": "gw = sum over n,i,j of  gy * z",
+        "b": "gb = sum over n,i,j of gy",
+    },
+    "batch_norm_given": {
+        "x": "y = (x - mean) * factor + shift with a given mean, so  gx = gy * factor, channel by channel",
         "factor": "gfactor = sum over n,i,j of  gy * (x - mean)",
         "shift": "gshift = sum over n,i,j of gy",
-    },
-    "batch_norm_factor": {
-        "variance": "factor = w / sqrt(variance + eps), so  gvariance = -g * factor / (2 * (variance + eps))",
-        "w": "gw = g / sqrt(variance + eps)",
-    },
-    "batch_statistics": {
-        "x": "gx = (gmean + 2 * gvariance * (x - mean)) / M, with M = N * H * W elements in each channel",
     },
     "broadcast_to": {"x": "gx = gy, summed over the axes that were broadcast"},
     "channel_sum": {"x": "gx[n,c,h,w] = gy[c]"},

@@ -33,7 +33,7 @@ class Box:
     Attributes
     ----------
     key : str
-        Unique: ``record-<position on the tape>``, ``leaf-<number>``, ``outside-<number>`` (with ``-<output>``),
+        Unique: ``record-<position on the tape>``, ``leaf-<number>`` and ``outside-<number>``, counted as they appear,
         ``constant-<record>-<argument>``.
     kind : str
         One of `KINDS`.
@@ -98,8 +98,13 @@ def names_of(function: str, names: Mapping[str, Tensor] | None) -> dict[Any, str
             raise TypeError(f"{function}: names[{name!r}] is a {type(tensor).__name__}; it must be a Tensor")
         node = tensor._node
         if node is not None:
-            found[(node.number, node.index) if isinstance(node, Output) else node.number] = str(name)
+            found[key_of(node)] = str(name)
     return found
+
+
+def key_of(node: Any) -> Any:
+    """The number of a node; with that of the output, if its record has several."""
+    return (node.number, node.index) if isinstance(node, Output) else node.number
 
 
 def output_text(record: Record) -> str:
@@ -138,11 +143,11 @@ def _plain_name(name: str) -> str:
     return re.sub(r"\s+", " ", name)
 
 
-def _leaf_box(leaf: Leaf, names: Mapping[Any, str]) -> Box:
+def _leaf_box(place: int, leaf: Leaf, names: Mapping[Any, str]) -> Box:
     grad = "" if leaf.grad is None else f"grad: norm {float(np.linalg.norm(leaf.grad.ravel())):.3g}"
     size = byte_text(int(np.prod(leaf.shape, dtype=int)) * leaf.dtype.itemsize)
     title = _plain_name(names.get(leaf.number, "leaf"))
-    return Box(f"leaf-{leaf.number}", "parameter", title, [f"{shape_text(leaf.shape)} {leaf.dtype}", size], grad)
+    return Box(f"leaf-{place}", "parameter", title, [f"{shape_text(leaf.shape)} {leaf.dtype}", size], grad)
 
 
 def _record_box(k: int, record: Record, line: str, in_sweep: bool, names: Mapping[Any, str]) -> Box:
@@ -182,6 +187,7 @@ def graph_of(tape: Tape, names: Mapping[Any, str], first: int = 0) -> Graph:
     """
     index = {record.number: k for k, record in enumerate(tape.records, first)}
     known: set[str] = set()
+    places: dict[Any, int] = {}  # of leaves and of what comes from outside
     graph = Graph()
     for k, record in enumerate(tape.records, first):
         values = known_arguments(tape, record)
@@ -193,7 +199,7 @@ def graph_of(tape: Tape, names: Mapping[Any, str], first: int = 0) -> Graph:
                 value = values[argnum]
                 box = Box(f"constant-{k}-{argnum}", "constant", label, [_constant_text(value)])
             elif isinstance(parent, Leaf):
-                box = _leaf_box(parent, names)
+                box = _leaf_box(places.setdefault(key_of(parent), len(places)), parent, names)
             elif parent.number in index:
                 key = f"record-{index[parent.number]}"
                 part = f" .{parent.index}" if isinstance(parent, Output) else ""
@@ -201,8 +207,10 @@ def graph_of(tape: Tape, names: Mapping[Any, str], first: int = 0) -> Graph:
                 continue
             else:
                 made_by = parent.record if isinstance(parent, Output) else parent
-                title = _plain_name(names.get(parent.number, made_by.name))
-                box = Box(f"outside-{parent.number}", "outside", title, [output_text(made_by)])
+                title = _plain_name(names.get(key_of(parent), made_by.name))
+                place = places.setdefault(key_of(parent), len(places))
+                text = f"{shape_text(parent.shape)} {parent.dtype}"
+                box = Box(f"outside-{place}", "outside", title, [text])
             if box.key not in known:
                 known.add(box.key)
                 graph.boxes.append(box)

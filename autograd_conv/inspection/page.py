@@ -16,7 +16,7 @@ from ..tape import Leaf, Output, Record, Tape
 from .capture import Step, capture, root_of
 from .drawing import clean, draw
 from .formulas import formula, rule_source, rules_of
-from .graph import argument_name, byte_text, graph_of, known_arguments, names_of
+from .graph import argument_name, byte_text, graph_of, key_of, known_arguments, names_of
 from .pictures import legend, picture
 from .table import kept_once, saved_names, short_line
 from .template import TEMPLATE
@@ -106,12 +106,8 @@ def _values(tape: Tape) -> dict[Any, tuple[np.ndarray, int]]:
         for argnum, value in known_arguments(tape, record).items():
             parent = record.parents[argnum]
             if parent is not None and isinstance(value, np.ndarray):
-                found.setdefault(_key(parent), (value, k))
+                found.setdefault(key_of(parent), (value, k))
     return found
-
-
-def _key(node: Any) -> Any:
-    return (node.number, node.index) if isinstance(node, Output) else node.number
 
 
 def _title(record: Record, k: int, names: Mapping[Any, str]) -> str:

@@ -97,8 +97,13 @@ def test_edges_are_those_of_the_tape(rng):
     tape, _, _ = block(rng)
     picture = tape.plot()
     index = {record.number: k for k, record in enumerate(tape)}
+    parents = [node.number for record in tape for node in record.parents if node is not None]
+    leaves = list(dict.fromkeys(number for number in parents if number not in index))  # in order of appearance
     expected = sorted(
-        (f"record-{index[parent.number]}" if parent.number in index else f"leaf-{parent.number}", f"record-{k}")
+        (
+            f"record-{index[parent.number]}" if parent.number in index else f"leaf-{leaves.index(parent.number)}",
+            f"record-{k}",
+        )
         for k, record in enumerate(tape)
         for parent in record.parents
         if parent is not None
