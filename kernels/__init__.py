@@ -13,6 +13,9 @@ a second that a program which never convolves should not pay.
 | ``jit`` | the ``kernel`` decorator: Numba's compilation with a cache that cannot fail |
 | ``correlation`` | correlation, its input gradient, its weight gradient |
 | ``products``, ``outer`` | ... in register tiles: sums of matrix products, and of outer products |
+| ``gather`` | ... which source pixels a target pixel needs |
+| ``pixels``, ``planes`` | ... products with channels, and with pixels, in the lanes of vectors |
+| ``packing`` | ... kernels, in the order in which tiles read them |
 | ``loops`` | ... in plain loops, where tiles do not serve |
 | ``emitter``, ``tile`` | vectors of this machine, and the register tiles |
 | ``transposition`` | from channels first to channels last and back, in blocks of registers |
@@ -71,9 +74,9 @@ if TYPE_CHECKING:
     from . import workspace as workspace
 
 __all__ = [
-    "geometry", "threads", "arrays", "naive", "jit", "channelwise", "correlation", "emitter", "formulations", "winograd",
-    "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places", "columns", "order",
-    "tables", "resampling", "sampling", "special", "steps", "workspace",
+    "geometry", "threads", "arrays", "naive", "jit", "channelwise", "correlation", "emitter", "formulations",
+    "winograd", "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places",
+    "columns", "order", "tables", "resampling", "sampling", "special", "steps", "workspace",
 ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from numba.core import config
 from numpy.typing import NDArray
 
-from . import grouped, loops, outer, planes, products
+from . import grouped, loops, outer, planes, products, rectifier
 from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
@@ -96,7 +96,9 @@ def _new_planes(batch: int, channels: int, spatial: tuple[int, ...], source: Arr
 # ---------------------------------------------------------------- correlation
 
 
-def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:
+def correlate(
+    x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, *, activation: str | None = None
+) -> Array:
     """Correlate `x` with `w`: what deep-learning libraries call a convolution.
 
     ``y[n,i,o] = bias[o] + sum over u, c of xpad[n, i*S + u*D, c] * w[u,c,o]``
@@ -110,6 +112,9 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
     window : Window
     groups : int
         ``G``, which divides ``C`` and ``O``.
+    activation : {None, "relu"}
+        ``"relu"``: 0 takes the place of every result that is 0 or less, -0.0 too; NaN stays NaN. What
+        `rectifier.rectify` makes of the result, without another pass over memory.
 
     Returns
     -------
@@ -122,13 +127,16 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
     TypeError
         If the dtype is not supported.
     ValueError
-        If shapes, window and groups do not fit together.
+        If shapes, window and groups do not fit together, or there is no such `activation`.
 
     Notes
     -----
     Cost ``2 * N * OD*OH*OW * O * (C // G) * KD*KH*KW`` flop.
     """
     function = "correlate"
+    if activation not in (None, "relu"):
+        raise ValueError(f"{function}: activation must be None or 'relu', got {activation!r}")
+    rectify = activation == "relu"
     _check_rank(function, x=x, w=w)
     outputs = w.shape[4]
     _check_groups(function, x.shape[4], outputs, groups)
@@ -139,22 +147,32 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
         _check_shape(function, "bias", bias, (outputs,), "(O,)")
         dtype = np.result_type(dtype, bias)
     inner = compute_dtype(dtype, function)
-    tiles = _has_tiles(inner, w.shape[3], outputs // groups)
-    if tiles and groups > 1 and planes.serves(window, w.shape[3], outputs // groups) and _channels_first(inner, x):
+    return _correlate(x, w, bias, window, groups, inner, rectify).astype(dtype, copy=False)
+
+
+def _correlate(
+    x: Array, w: Array, bias: Array | None, window: Window, groups: int, inner: np.dtype[Any], rectify: bool
+) -> Array:
+    """`correlate` of checked operands, in the dtype `inner`, by the loops that serve these shapes."""
+    per_group, outputs = w.shape[3], w.shape[4]
+    tiles = _has_tiles(inner, per_group, outputs // groups)
+    w = w.astype(inner, copy=False)
+    offsets = None if bias is None else contiguous(bias, inner)
+    if tiles and groups > 1 and planes.serves(window, per_group, outputs // groups) and _channels_first(inner, x):
         source = _as_planes(x)
         result, y = _new_planes(x.shape[0], outputs, window.out, source)
-        offsets = None if bias is None else contiguous(bias, inner)
-        if planes.correlate(source, w.astype(inner, copy=False), offsets, result, window, groups):
-            return y.astype(dtype, copy=False)
-    source = channels_last(x, inner)
-    y = empty_apart((x.shape[0], *window.out, outputs), inner, source)
-    if y.size:
-        arrays = source, w.astype(inner, copy=False), None if bias is None else contiguous(bias, inner)
-        if tiles and grouped.serves(inner.itemsize, w.shape[3], outputs // groups, groups):
-            grouped.correlate(*arrays, y, window)
-        elif not (tiles and products.correlate(*arrays, y, window, groups)):
-            loops.correlate(*arrays, y, window, groups)
-    return y.astype(dtype, copy=False)
+        if planes.correlate(source, w, offsets, result, window, groups):
+            return rectifier.rectify(y) if rectify else y
+    y = empty_apart((x.shape[0], *window.out, outputs), inner, x)
+    if not y.size:
+        return y
+    if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
+        grouped.correlate(channels_last(x, inner), w, offsets, y, window)
+    elif tiles and products.correlate(x, w, offsets, y, window, groups, rectify):
+        return y
+    else:
+        loops.correlate(channels_last(x, inner), w, offsets, y, window, groups)
+    return rectifier.rectify(y) if rectify else y
 
 
 # ---------------------------------------------------------------- input gradient
@@ -209,14 +227,13 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
         result, gx = _new_planes(gy.shape[0], channels, window.size, source)
         if planes.correlate_input_gradient(source, w.astype(inner, copy=False), result, window, groups):
             return gx.astype(dtype, copy=False)
-    source = channels_last(gy, inner)
-    gx = empty_apart((gy.shape[0], *window.size, channels), inner, source)
+    gx = empty_apart((gy.shape[0], *window.size, channels), inner, gy)
     if gx.size:
-        arrays = source, w.astype(inner, copy=False)
+        w = w.astype(inner, copy=False)
         if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
-            grouped.correlate_input_gradient(*arrays, gx, window)
-        elif not (tiles and products.correlate_input_gradient(*arrays, gx, window, groups)):
-            loops.correlate_input_gradient(*arrays, gx, window, groups)
+            grouped.correlate_input_gradient(channels_last(gy, inner), w, gx, window)
+        elif not (tiles and products.correlate_input_gradient(gy, w, gx, window, groups)):
+            loops.correlate_input_gradient(channels_last(gy, inner), w, gx, window, groups)
     return gx.astype(dtype, copy=False)
 
 

@@ -170,6 +170,10 @@ class Emitter:
             for v in range(self.shape.vectors)
         ]
 
+    def store(self, value: Any, pointer: Any, offset: int) -> None:
+        stored = self.builder.store(value, self.vector_at(pointer, offset))
+        stored.align = self.shape.itemsize
+
     def load_masked(self, pointer: Any, offset: int, mask: Any) -> Any:
         align = ir.Constant(_I32, self.shape.itemsize)
         zero = ir.Constant(self.vector, None)

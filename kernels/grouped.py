@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from .arrays import contiguous
 from .emitter import in_vectors, lanes, register_count
+from .gather import Gather, forward, phases
 from .geometry import Window
 from .jit import kernel
-from .products import FLOP_PER_NANOSECOND, Gather, phases_of
+from .pixels import FLOP_PER_NANOSECOND
 from .stencil import row_outer_tile, row_tile
 from .threads import parallel_for
 
@@ -201,12 +202,7 @@ def correlate(x: Array, w: Array, bias: Array | None, y: Array, window: Window) 
     y : ndarray, shape (N, OD, OH, OW, C), C-contiguous
     window : Window
     """
-    shifts = tuple(
-        tuple(tap * window.dilation[axis] - window.before[axis] for tap in range(window.kernel[axis]))
-        for axis in range(3)
-    )
-    gather = Gather(window.out, window.stride, shifts, window.size, (1, 1, 1), (0, 0, 0))
-    _run(x, w.reshape(window.taps, *w.shape[3:]), bias, y, gather)
+    _run(x, w.reshape(window.taps, *w.shape[3:]), bias, y, forward(window))
 
 
 def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window) -> None:
@@ -222,21 +218,13 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window) -> 
     size, channels = w.shape[3:]
     # (KD, KH, KW, q, G, q') -> (KD, KH, KW, q', G, q): each group's matrix transposed
     turned = w.reshape(*window.kernel, size, channels // size, size).swapaxes(3, 5).reshape(w.shape)
-    phases = [phases_of(window, axis) for axis in range(3)]
-    if any(not taps for axis in phases for _, _, taps, _ in axis):
+    found, others = phases(window)
+    if others:
         gx[...] = 0  # some pixels are read by no window
-    for first_d, count_d, taps_d, shift_d in phases[0]:
-        for first_h, count_h, taps_h, shift_h in phases[1]:
-            for first_w, count_w, taps_w, shift_w in phases[2]:
-                if not (taps_d and taps_h and taps_w):
-                    continue
-                # Later taps read earlier pixels: turned round, places that a row of the kernel reads are ascending.
-                gather = Gather(
-                    (count_d, count_h, count_w), (1, 1, 1), (shift_d, shift_h, shift_w[::-1]), window.out,
-                    window.stride, (first_d, first_h, first_w),
-                )  # fmt: skip
-                chosen = turned[np.ix_(taps_d, taps_h, taps_w[::-1])]
-                _run(gy, chosen.reshape(gather.taps, size, channels), None, gx, gather)
+    for gather, taps in found:
+        # Later taps read earlier pixels: turned round, places that a row of the kernel reads are ascending.
+        gather = gather._replace(shifts=(*gather.shifts[:2], gather.shifts[2][::-1]))
+        _run(gy, turned[taps][:, :, ::-1].reshape(gather.taps, size, channels), None, gx, gather)
 
 
 # ---------------------------------------------------------------- weight gradient

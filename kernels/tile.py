@@ -17,8 +17,8 @@ Two tiles cover convolution and its gradients. They differ in what a step is:
   the taps of the kernel, and for each tap through the channels of the pixel that the tap reads. *Where* that
   pixel lies is looked up in a table of addresses (an "indirection buffer"), so that stride, dilation, the ends of
   rows and images, and padding (which is the address of a row of zeros) make no difference to the tile.
-- `outer_tile`, weight gradient. Rows are input channels at some tap, which lie at constant distances from the pixel of
-  the step; columns are output channels, and the steps run through pixels, whose places a table gives.
+- `outer_tile`, weight gradient. Rows are input channels at one tap, columns are output channels, and the steps
+  run through pixels, whose addresses a table gives.
 
 Columns beyond the last are masked: nothing is read or written there.
 """
@@ -32,7 +32,16 @@ from numba.extending import intrinsic
 
 from .emitter import Emitter, Shape, side
 
-__all__ = ["outer_tile", "product_tile", "transpose_tile"]
+__all__ = [
+    "copy_tile",
+    "gather_tile",
+    "outer_tile",
+    "product_tile",
+    "ramp",
+    "scatter_tile",
+    "shift_tile",
+    "transpose_tile",
+]
 
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
@@ -46,7 +55,7 @@ def _connect(phis: list[list[Any]], values: list[list[Any]], block: Any) -> None
 
 @functools.cache
 def product_tile(shape: Shape) -> Any:
-    """Make the tile of forward and input gradient, a function for compiled code.
+    """Make the tile of a sum of matrix products whose matrices lie behind each other, a function for compiled code.
 
     Returns
     -------
@@ -67,86 +76,156 @@ def product_tile(shape: Shape) -> Any:
 
     @intrinsic
     def tile(typingctx, table, taps, run, skip, b, start, target, columns):  # type: ignore[no-untyped-def]
-        signature = types.void(*(types.int64,) * 8)
-
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             table, taps, run, skip, b, start, target, columns = args
-            emit = Emitter(builder, shape)
-            rows, vectors = shape.rows, shape.vectors
-            integers = _I64.as_pointer()
-            function = builder.function
-            names = ("from_start", "from_target", "tap", "step", "tap_end", "end")
-            from_start, from_target, tap_block, step_block, tap_end, end = (
-                function.append_basic_block(f"tile.{name}") for name in names
-            )
-            masks = emit.masks(columns)
-            first_table, first_b = builder.inttoptr(table, integers), emit.pointer(b)
-            target_table = builder.inttoptr(target, integers)
-            targets = [emit.pointer(builder.load(builder.gep(target_table, [emit.constant(r)]))) for r in range(rows)]
-            builder.cbranch(builder.icmp_signed("!=", start, emit.constant(0)), from_start, from_target)
-
-            builder.position_at_end(from_start)
-            start_pointer = emit.pointer(start)
-            first = [emit.load(start_pointer, v * emit.length) for v in range(vectors)]
-            builder.branch(tap_block)
-            builder.position_at_end(from_target)
-            present = emit.grid(lambda r, v: emit.load_masked(targets[r], v * emit.length, masks[v]))
-            builder.branch(tap_block)
-
-            builder.position_at_end(tap_block)
-            tap = builder.phi(_I64)
-            row_table = builder.phi(integers)
-            b_tap = builder.phi(emit.element.as_pointer())
-            sums_tap = emit.phis()
-            for block in (from_start, from_target):
-                tap.add_incoming(emit.constant(0), block)
-                row_table.add_incoming(first_table, block)
-                b_tap.add_incoming(first_b, block)
-            _connect(sums_tap, emit.grid(lambda r, v: first[v]), from_start)
-            _connect(sums_tap, present, from_target)
-            pixels = [
-                builder.gep(emit.pointer(builder.load(builder.gep(row_table, [emit.constant(r)]))), [skip])
-                for r in range(rows)
-            ]
-            builder.branch(step_block)
-
-            builder.position_at_end(step_block)
-            step = builder.phi(_I64)
-            b_step = builder.phi(emit.element.as_pointer())
-            sums = emit.phis()
-            step.add_incoming(emit.constant(0), tap_block)
-            b_step.add_incoming(b_tap, tap_block)
-            _connect(sums, sums_tap, tap_block)
-            right = [emit.load(b_step, v * emit.length) for v in range(vectors)]
-            left = []
-            new: list[list[Any]] = []
-            for r in range(rows):
-                left.append(emit.broadcast(builder.gep(pixels[r], [step])))
-                new.append([builder.call(emit.fma, [left[r], right[v], sums[r][v]]) for v in range(vectors)])
-            next_step = builder.add(step, emit.constant(1))
-            next_b = builder.gep(b_step, [emit.constant(shape.columns)])
-            step.add_incoming(next_step, step_block)
-            b_step.add_incoming(next_b, step_block)
-            _connect(sums, new, step_block)
-            builder.cbranch(builder.icmp_signed("<", next_step, run), step_block, tap_end)
-
-            builder.position_at_end(tap_end)
-            next_tap = builder.add(tap, emit.constant(1))
-            tap.add_incoming(next_tap, tap_end)
-            row_table.add_incoming(builder.gep(row_table, [emit.constant(rows)]), tap_end)
-            b_tap.add_incoming(next_b, tap_end)
-            _connect(sums_tap, new, tap_end)
-            builder.cbranch(builder.icmp_signed("<", next_tap, taps), tap_block, end)
-
-            builder.position_at_end(end)
-            for r in range(rows):
-                for v in range(vectors):
-                    emit.store_masked(new[r][v], targets[r], v * emit.length, masks[v])
+            zero = ir.Constant(_I64, 0)
+            _emit_product(Emitter(builder, shape), False, table, taps, run, skip, b, start, target, zero, columns, None)
             return context.get_dummy_value()
 
-        return signature, generate
+        return types.void(*(types.int64,) * 8), generate
 
     return tile
+
+
+@functools.cache
+def gather_tile(shape: Shape) -> Any:
+    """Make the tile of forward and input gradient, a function for compiled code.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(table, taps, run, skip, b, start, target, left, columns, rectify)``, all int64: as `product_tile`, but
+
+        - `table`: address of ``int64[taps, R + 1]``: where the pixels of each tap lie, and how many bytes after `b`
+          the tap's matrix ``B[run, V * L]`` does, so that a tile may leave out taps;
+        - `left`: numbers between what `target` gives for a row and the row's first column;
+        - `rectify`: whether to store 0 in place of what is 0 or less. NaN stays NaN.
+    """
+
+    @intrinsic
+    def tile(typingctx, table, taps, run, skip, b, start, target, left, columns, rectify):  # type: ignore[no-untyped-def]
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            table, taps, run, skip, b, start, target, left, columns, rectify = args
+            _emit_product(
+                Emitter(builder, shape), True, table, taps, run, skip, b, start, target, left, columns, rectify
+            )
+            return context.get_dummy_value()
+
+        return types.void(*(types.int64,) * 10), generate
+
+    return tile
+
+
+def _emit_product(
+    emit: Emitter, scattered: bool, table: Any, taps: Any, run: Any, skip: Any, b: Any, start: Any, target: Any,
+    left: Any, columns: Any, rectify: Any,
+) -> None:  # fmt: skip
+    """Emit `gather_tile`; if not `scattered`, the table has no column for matrices, which lie behind each other."""
+    builder = emit.builder
+    rows, vectors = emit.shape.rows, emit.shape.vectors
+    integers = _I64.as_pointer()
+    names = ("from_start", "from_target", "tap", "step", "tap_end", "store", "whole", "part", "end")
+    from_start, from_target, tap_block, step_block, tap_end, store_block, whole, part, end = (
+        builder.function.append_basic_block(f"tile.{name}") for name in names
+    )
+    masks = emit.masks(columns)
+    first_table, first_b = builder.inttoptr(table, integers), emit.pointer(b)
+    target_table = builder.inttoptr(target, integers)
+
+    def places() -> list[Any]:
+        return [
+            builder.gep(emit.pointer(builder.load(builder.gep(target_table, [emit.constant(r)]))), [left])
+            for r in range(rows)
+        ]
+
+    builder.cbranch(builder.icmp_signed("!=", start, emit.constant(0)), from_start, from_target)
+
+    builder.position_at_end(from_start)
+    start_pointer = emit.pointer(start)
+    first = [emit.load(start_pointer, v * emit.length) for v in range(vectors)]
+    builder.branch(tap_block)
+    builder.position_at_end(from_target)
+    targets = places()
+    present = emit.grid(lambda r, v: emit.load_masked(targets[r], v * emit.length, masks[v]))
+    builder.branch(tap_block)
+
+    builder.position_at_end(tap_block)
+    tap = builder.phi(_I64)
+    row_table = builder.phi(integers)
+    b_before = builder.phi(emit.element.as_pointer())
+    sums_tap = emit.phis()
+    for block in (from_start, from_target):
+        tap.add_incoming(emit.constant(0), block)
+        row_table.add_incoming(first_table, block)
+        b_before.add_incoming(first_b, block)
+    _connect(sums_tap, emit.grid(lambda r, v: first[v]), from_start)
+    _connect(sums_tap, present, from_target)
+    pixels = [
+        builder.gep(emit.pointer(builder.load(builder.gep(row_table, [emit.constant(r)]))), [skip]) for r in range(rows)
+    ]
+    b_tap = b_before
+    if scattered:
+        b_tap = emit.pointer(builder.add(b, builder.load(builder.gep(row_table, [emit.constant(rows)]))))
+    builder.branch(step_block)
+
+    builder.position_at_end(step_block)
+    step = builder.phi(_I64)
+    b_step = builder.phi(emit.element.as_pointer())
+    sums = emit.phis()
+    step.add_incoming(emit.constant(0), tap_block)
+    b_step.add_incoming(b_tap, tap_block)
+    _connect(sums, sums_tap, tap_block)
+    right = [emit.load(b_step, v * emit.length) for v in range(vectors)]
+    new: list[list[Any]] = []
+    for r in range(rows):
+        number = emit.broadcast(builder.gep(pixels[r], [step]))
+        new.append([builder.call(emit.fma, [number, right[v], sums[r][v]]) for v in range(vectors)])
+    next_step = builder.add(step, emit.constant(1))
+    next_b = builder.gep(b_step, [emit.constant(emit.shape.columns)])
+    step.add_incoming(next_step, step_block)
+    b_step.add_incoming(next_b, step_block)
+    _connect(sums, new, step_block)
+    builder.cbranch(builder.icmp_signed("<", next_step, run), step_block, tap_end)
+
+    builder.position_at_end(tap_end)
+    next_tap = builder.add(tap, emit.constant(1))
+    tap.add_incoming(next_tap, tap_end)
+    row_table.add_incoming(builder.gep(row_table, [emit.constant(rows + scattered)]), tap_end)
+    b_before.add_incoming(next_b, tap_end)
+    _connect(sums_tap, new, tap_end)
+    another = builder.icmp_signed("<", next_tap, taps)
+    last = new
+    if rectify is None:
+        builder.cbranch(another, tap_block, store_block)
+        builder.position_at_end(store_block)
+    else:
+        # A branch, not a selection: most layers have no rectifier, and those with few terms would notice.
+        zero = ir.Constant(emit.vector, None)
+        decide, rectified_block = (
+            builder.function.append_basic_block(f"tile.{name}") for name in ("decide", "rectify")
+        )
+        builder.cbranch(another, tap_block, decide)
+        builder.position_at_end(decide)
+        builder.cbranch(builder.icmp_signed("!=", rectify, emit.constant(0)), rectified_block, store_block)
+        builder.position_at_end(rectified_block)
+        rectified = emit.grid(lambda r, v: builder.select(builder.fcmp_ordered("<=", new[r][v], zero), zero, new[r][v]))
+        builder.branch(store_block)
+        builder.position_at_end(store_block)
+        last = emit.phis()
+        _connect(last, new, decide)
+        _connect(last, rectified, rectified_block)
+    targets = places()
+    builder.cbranch(builder.icmp_signed(">=", columns, emit.constant(emit.shape.columns)), whole, part)
+    for block, masked in ((whole, False), (part, True)):
+        builder.position_at_end(block)
+        for r in range(rows):
+            for v in range(vectors):
+                if masked:
+                    emit.store_masked(last[r][v], targets[r], v * emit.length, masks[v])
+                else:
+                    emit.store(last[r][v], targets[r], v * emit.length)
+        builder.branch(end)
+    builder.position_at_end(end)
 
 
 @functools.cache
@@ -281,3 +360,128 @@ def transpose_tile(itemsize: int) -> Any:
         return signature, generate
 
     return tile
+
+
+@functools.cache
+def scatter_tile(itemsize: int) -> Any:
+    """Make a function for compiled code that transposes a block of up to L by L numbers and scatters its rows.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(source, stride, rows, count, places, target, check)``, all int64, addresses and distances in bytes:
+        the L numbers ``source[i][j]`` of each j below `count` go to ``target + places[j]``, a whole vector, where
+        ``int64[L]`` `places` is not negative. Row i of the source is ``i * stride`` bytes after `source`; rows from
+        `rows` on are not read: row 0 takes their place. Zero times each number is added to the vector at `check`.
+    """
+    shape = Shape(itemsize, 1, 1)
+
+    @intrinsic
+    def tile(typingctx, source, stride, rows, count, places, target, check):  # type: ignore[no-untyped-def]
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            source, stride, rows, count, places, target, check = args
+            emit = Emitter(builder, shape)
+            mask = emit.masks(count)[0]
+            zero = ir.Constant(emit.vector, None)
+            total = emit.load(emit.pointer(check), 0)
+            lines = []
+            for i in range(emit.length):
+                here = builder.icmp_signed("<", emit.constant(i), rows)
+                distance = builder.select(here, builder.mul(stride, emit.constant(i)), emit.constant(0))
+                lines.append(emit.load_masked(emit.pointer(builder.add(source, distance)), 0, mask))
+                total = builder.call(emit.fma, [lines[i], zero, total])
+            emit.store(total, emit.pointer(check), 0)
+            table = builder.inttoptr(places, _I64.as_pointer())
+            for j, line in enumerate(emit.transposed(lines)):
+                place = builder.load(builder.gep(table, [emit.constant(j)]))
+                with builder.if_then(builder.icmp_signed(">=", place, emit.constant(0))):
+                    emit.store(line, emit.pointer(builder.add(target, place)), 0)
+            return context.get_dummy_value()
+
+        return types.void(*(types.int64,) * 7), generate
+
+    return tile
+
+
+@functools.cache
+def copy_tile(itemsize: int) -> Any:
+    """Make a function for compiled code that copies up to L numbers.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(source, target, count, check)``, all int64, addresses in bytes: a whole vector is written, with 0 in
+        lane `count` and beyond. Zero times each number is added to the vector at `check`.
+    """
+    shape = Shape(itemsize, 1, 1)
+
+    @intrinsic
+    def tile(typingctx, source, target, count, check):  # type: ignore[no-untyped-def]
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            source, target, count, check = args
+            emit = Emitter(builder, shape)
+            values = emit.load_masked(emit.pointer(source), 0, emit.masks(count)[0])
+            emit.store(values, emit.pointer(target), 0)
+            total = emit.load(emit.pointer(check), 0)
+            zero = ir.Constant(emit.vector, None)
+            emit.store(builder.call(emit.fma, [values, zero, total]), emit.pointer(check), 0)
+            return context.get_dummy_value()
+
+        return types.void(*(types.int64,) * 4), generate
+
+    return tile
+
+
+@functools.cache
+def shift_tile(rows: int) -> Any:
+    """Make a function for compiled code that writes a line of a table of addresses.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(bases, distance, line, last)``, all int64: the `rows` integers at address `bases`, each plus `distance`,
+        and then `last`, go to address `line`.
+    """
+
+    @intrinsic
+    def tile(typingctx, bases, distance, line, last):  # type: ignore[no-untyped-def]
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            bases, distance, line, last = args
+            source, target = (builder.inttoptr(address, _I64.as_pointer()) for address in (bases, line))
+            # All loads before all stores, so that LLVM may use vectors.
+            at = [ir.Constant(_I64, r) for r in range(rows + 1)]
+            values = [builder.add(builder.load(builder.gep(source, [at[r]])), distance) for r in range(rows)]
+            for r, value in enumerate([*values, last]):
+                builder.store(value, builder.gep(target, [at[r]]))
+            return context.get_dummy_value()
+
+        return types.void(*(types.int64,) * 4), generate
+
+    return tile
+
+
+@intrinsic
+def ramp(typingctx, address, first, distance, count):  # type: ignore[no-untyped-def]
+    """Write ``first + i * distance`` for ``i < count``, at least 1, to the integers from `address` on.
+
+    For compiled code: slices of arrays count references, which takes longer than to write a row of pixels.
+    """
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        address, first, distance, count = args
+        target = builder.inttoptr(address, _I64.as_pointer())
+        loop, end = (builder.function.append_basic_block(f"ramp.{name}") for name in ("step", "end"))
+        before = builder.block
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        i, value = builder.phi(_I64), builder.phi(_I64)
+        builder.store(value, builder.gep(target, [i]))
+        following = builder.add(i, ir.Constant(_I64, 1))
+        for phi, begin, after in ((i, ir.Constant(_I64, 0), following), (value, first, builder.add(value, distance))):
+            phi.add_incoming(begin, before)
+            phi.add_incoming(after, loop)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 4), generate

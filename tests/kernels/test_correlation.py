@@ -221,6 +221,127 @@ def test_padding_contributes_nothing_and_zeros_do(special):
     assert (gw[..., 1, :] == 0).all()
 
 
+@st.composite
+def wide_cases(draw):
+    """Return cases as `cases` does, with rows longer than a vector and channels around half of one."""
+    axes = draw(st.integers(1, 2))
+    kernel = [draw(st.integers(1, 5)) for _ in range(axes)]
+    stride = [draw(st.integers(1, 3)) for _ in range(axes)]
+    dilation = [draw(st.integers(1, 2)) for _ in range(axes)]
+    padding = [(draw(st.integers(0, 6)), draw(st.integers(0, 6))) for _ in range(axes)]
+    size = [draw(st.integers(9, 40 if axis == axes - 1 else 10)) for axis in range(axes)]
+    channels, outputs = draw(st.integers(1, 20)), draw(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 16, 33]))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    return size, kernel, stride, dilation, padding, 2, 1, channels, outputs, dtype, draw(st.integers(0, 99))
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=wide_cases(), first=st.booleans(), oihw=st.booleans())
+def test_few_channels_against_nested_loops(oracle, case, first, oihw):
+    dtype = case[9]
+    window, x, w, b, gy = _arrays(case)
+    y, gx, _ = _three(oracle, window, x, w, b, gy, 1)
+    if first:  # as views of channels-first memory
+        x, gy = (np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 4, 1)), 1, 4) for a in (x, gy))
+    if oihw:
+        w = np.ascontiguousarray(w.transpose(4, 3, 0, 1, 2)).transpose(2, 3, 4, 1, 0)
+    _assert_close(correlation.correlate(x, w, b, window), y, dtype, "y")
+    _assert_close(correlation.correlate_input_gradient(gy, w, window), gx, dtype, "gx")
+
+
+@pytest.mark.parametrize("order", ["HWIO", "OIHW", "HWOI", "IHWO", "reversed", "sliced", "read-only"])
+@pytest.mark.parametrize(("stride", "kernel"), [(1, (3, 5)), (2, (3, 5)), (3, (5, 7)), (1, 1), (2, 1)])
+def test_kernels_in_any_memory_order(oracle, order, stride, kernel):
+    # 70 outputs: whole vectors and a part of one; 1200 pixels: more than one block, 60: one, which packs for itself.
+    for size, dtype in (((30, 20), np.float32), ((6, 5), np.float64)):
+        window, x, w, b, gy = _arrays((size, kernel, stride, 1, 3, 2, 1, 19, 70, dtype, 3))
+        y, gx, _ = _three(oracle, window, x, w, b, gy, 1)
+        if order in ("OIHW", "HWOI", "IHWO"):
+            axes = {"OIHW": (4, 3, 0, 1, 2), "HWOI": (0, 1, 2, 4, 3), "IHWO": (3, 0, 1, 2, 4)}[order]
+            w = np.ascontiguousarray(w.transpose(axes)).transpose(np.argsort(axes))
+        elif order == "reversed":
+            w = np.ascontiguousarray(w[:, ::-1, ::-1])[:, ::-1, ::-1]
+        elif order == "sliced":
+            wide = np.full((*w.shape[:3], 2 * w.shape[3], w.shape[4] + 5), np.nan, dtype)
+            wide[..., ::2, 5:] = w
+            w = wide[..., ::2, 5:]
+        elif order == "read-only":
+            w.flags.writeable = False
+        _assert_close(correlation.correlate(x, w, b, window), y, dtype, "y")
+        _assert_close(correlation.correlate_input_gradient(gy, w, window), gx, dtype, "gx")
+
+
+@pytest.mark.parametrize("outputs", [1, 3, 8, 9, 40])
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_padding_next_to_what_is_not_finite(oracle, outputs, special):
+    """Wherever a tap lies in padding, its weight does not matter, in whole and in mixed tiles."""
+    window = Window.of("f", (5, 23), 3, 1, 1)
+    rng = np.random.default_rng(outputs)
+    x = rng.standard_normal((2, 1, 5, 23, 4)).astype(np.float32)
+    w = rng.standard_normal((1, 3, 3, 4, outputs)).astype(np.float32)
+    w[0, 0, 0, 0, -1] = special  # meets all outputs but those of the first row and the first column
+    y = correlation.correlate(x, w, None, window)
+    expected = _three(oracle, window, x, w, None, None, 1)[0]
+    finite = np.isfinite(expected)
+    assert finite[:, :, 0].all()
+    assert finite[:, :, :, 0].all()
+    assert not finite[:, :, 1:, 1:, -1].any()
+    np.testing.assert_array_equal(np.isfinite(y), finite)
+    np.testing.assert_allclose(y[finite], expected[finite], rtol=0, atol=1e-4)
+
+
+def test_windows_that_see_padding_alone():
+    window = Window.of("f", (2, 2), 2, 1, 5)
+    for outputs in (3, 17):
+        b = np.arange(1, outputs + 1, dtype=np.float32)
+        y = correlation.correlate(np.ones((1, 1, 2, 2, 5), np.float32), np.ones((1, 2, 2, 5, outputs), "f"), b, window)
+        assert (y[0, 0, 0] == b).all()
+        assert (y[0, 0, :, -1] == b).all()
+        assert (y[0, 0, 5, 5] == b + 20).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("channels", "outputs", "groups"), [(3, 5, 1), (3, 40, 1), (700, 17, 1), (8, 8, 8), (6, 4, 2)])
+def test_rectified(channels, outputs, groups, dtype):
+    window = Window.of("f", (7, 19), 3, 1, 1)
+    rng = np.random.default_rng(channels)
+    x = rng.standard_normal((2, 1, 7, 19, channels)).astype(dtype)
+    w = rng.standard_normal((1, 3, 3, channels // groups, outputs)).astype(dtype)
+    b = rng.standard_normal(outputs).astype(dtype)
+    x[0, 0, 3, 4, 0] = np.nan
+    plain = correlation.correlate(x, w, b, window, groups)
+    y = correlation.correlate(x, w, b, window, groups, activation="relu")
+    assert np.isnan(y).any()
+    np.testing.assert_array_equal(y, np.where(plain <= 0, 0, plain))
+    assert not np.signbit(y[~np.isnan(y)]).any()
+
+
+def test_rectified_zero_and_infinity():
+    window = Window.of("f", (40,), 1)
+    for outputs in (1, 17):
+        x = np.full((1, 1, 1, 40, 1), -0.0, np.float32)
+        x[..., 1, 0], x[..., 2, 0] = -np.inf, np.inf
+        bias = np.full(outputs, -0.0, np.float32)
+        y = correlation.correlate(x, np.ones((1, 1, 1, 1, outputs), "f"), bias, window, activation="relu")[0, 0, 0]
+        assert (y[2] == np.inf).all()
+        assert not np.delete(y, 2, axis=0).any()
+        assert not np.signbit(y).any()
+
+
+def test_unknown_activation_is_refused():
+    window = Window.of("f", (3,), 2)
+    with pytest.raises(ValueError, match="correlate: activation must be None or 'relu', got 'tanh'"):
+        correlation.correlate(_image(1, 2, 3), _kernel(1, 1), None, window, activation="tanh")
+
+
+def test_integers_are_rectified():
+    window = Window.of("f", (3,), 1)
+    y = correlation.correlate(
+        _image(1, -2, 3, dtype=np.int64), _kernel(2, dtype=np.int64), None, window, activation="relu"
+    )
+    assert y.ravel().tolist() == [2, 0, 6]
+
+
 def test_zero_kernel_lets_nan_through():
     window = Window.of("f", (4,), 1)
     y = correlation.correlate(_image(1, np.nan, np.inf, 2), _kernel(0), None, window)
