@@ -21,7 +21,7 @@ STEPS = 120  # colours of each sign
 NAN, PLUS_INFINITY, MINUS_INFINITY, GAP = range(2 * STEPS + 1, 2 * STEPS + 5)
 BLUE, WHITE, RED = (0x15, 0x4B, 0xA1), (0xFF, 0xFF, 0xFF), (0xB0, 0x1E, 0x16)
 OTHERS = [(0, 0, 0), (0x9C, 0x27, 0xB0), (0x00, 0x96, 0x51), (0xE2, 0xE5, 0xEA)]
-LARGEST_SIDE = 640  # pixels of a drawn picture, about; small arrays are enlarged to it by whole factors
+LARGEST_SIDE, LARGEST_HEIGHT = 640, 250  # pixels of a drawn picture, about; small arrays are enlarged by whole factors
 LARGEST_PIXEL = 22
 BAND = 8  # an image that is so many times as wide as high is broken
 BAR_HEIGHT = 72
@@ -201,6 +201,11 @@ def _image(result: dict[str, Any], values: np.ndarray, largest: float, notes: li
     if len(chosen) < len(stacked):
         notes.append(f"{len(chosen)} of {len(stacked)} tiles")
     indices = _colors(chosen, largest)
+    lines = _lines_per_sample(down, across, height + gap, width + gap) if len(outer) > 1 else 1
+    if lines > 1:
+        indices, across = _broken(indices.reshape(down, across, height, width), lines)
+        down *= lines
+        notes.append(f"{lines} rows of tiles for each index of the axis before")
     if not outer and width > BAND * height and width > LARGEST_PIXEL:
         indices, down = _bands(indices[0], notes)
         across, gap = 1, 1
@@ -209,8 +214,26 @@ def _image(result: dict[str, Any], values: np.ndarray, largest: float, notes: li
     tiles[: len(indices), : tall - gap, : wide - gap] = indices
     image = tiles.reshape(down, across, tall, wide).transpose(0, 2, 1, 3).reshape(down * tall, across * wide)
     image = image[: down * tall - gap, : across * wide - gap]
-    scale = max(1, min(LARGEST_PIXEL, LARGEST_SIDE // image.shape[1], LARGEST_SIDE // 2 // image.shape[0]))
+    scale = max(1, min(LARGEST_PIXEL, LARGEST_SIDE // image.shape[1], LARGEST_HEIGHT // image.shape[0]))
     result.update(src=png(image), width=image.shape[1] * scale, height=image.shape[0] * scale)
+
+
+def _lines_per_sample(samples: int, tiles: int, height: int, width: int) -> int:
+    """In how many rows to break the tiles of each sample, so that pixels can be drawn large."""
+    best, pixel = 1, 0
+    for lines in (1, 2, 4, 8):
+        if tiles % lines and lines > 1:
+            break
+        size = min(LARGEST_SIDE // (-(-tiles // lines) * width), LARGEST_HEIGHT // (samples * lines * height))
+        if size > pixel:
+            best, pixel = lines, size
+    return best
+
+
+def _broken(indices: np.ndarray, lines: int) -> tuple[np.ndarray, int]:
+    """Tiles (samples, tiles, height, width) in the order of rows, and how many stand in a row."""
+    samples, tiles, height, width = indices.shape
+    return indices.reshape(samples * tiles, height, width), tiles // lines
 
 
 def _bands(indices: np.ndarray, notes: list[str]) -> tuple[np.ndarray, int]:

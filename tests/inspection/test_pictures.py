@@ -115,3 +115,15 @@ def test_the_legend_runs_from_blue_to_red():
     image = decode(legend())[0]
     assert image[0, 2] > image[0, 0]
     assert image[-1, 0] > image[-1, 2]
+
+
+def test_many_tiles_of_a_sample_are_broken_into_rows():
+    values = np.zeros((2, 64, 4, 4))
+    values[1, 63, 3, 3] = 1
+    shown = picture(values)
+    image = decode(shown["src"])
+    assert shown["note"].endswith("rows of tiles for each index of the axis before")
+    rows = int(shown["note"].split()[0])
+    assert image.shape[:2] == (2 * rows * 5 - 1, 64 // rows * 5 - 1)
+    red = image[..., 0] - image[..., 2]
+    assert np.argwhere(red > 50).tolist() == [[image.shape[0] - 1, image.shape[1] - 1]]
