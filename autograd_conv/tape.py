@@ -178,6 +178,8 @@ class State(NamedTuple):
 # A context variable is per thread and per task by construction, and cheap to read.
 _INITIAL = State(True, ())
 STATE: ContextVar[State] = ContextVar("autograd_conv.state", default=_INITIAL)
+IN_SWEEP: ContextVar[bool] = ContextVar("autograd_conv.in_sweep", default=False)
+"""Whether a sweep is being recorded: for tapes, which tell its records from those of a forward computation."""
 
 
 class _Recording(ContextDecorator):
@@ -273,12 +275,11 @@ class Tape:
     def keep(self, record: Record, args: Sequence[Any] = ()) -> None:
         """Append a record with where it was made, and mark it so that sweeps leave it whole."""
         record.kept = True
-        line, in_sweep = origin()
         self.records.append(record)
         if self.values:
             self.arguments[record.number] = tuple(args)
-        self.lines.append(line)
-        self.in_sweep.append(in_sweep)
+        self.lines.append(user_line())
+        self.in_sweep.append(IN_SWEEP.get())
 
     def clear(self) -> None:
         """Let go of all records; from now on sweeps may free them."""
@@ -487,33 +488,15 @@ _KERNELS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "kernels") +
 _DEMO = os.path.join(_PACKAGE, "demo") + os.sep  # programs as a user writes them
 
 
-def origin() -> tuple[str, bool]:
-    """File and line, outside this package, that the running operation was called from; and whether a sweep did it."""
-    frame: Any = sys._getframe(1)
-    in_sweep = False
-    while frame is not None:
-        code = frame.f_code
-        name = code.co_filename
-        if not name.startswith((_PACKAGE, _KERNELS)) or name.startswith(_DEMO):
-            # A rule that a user wrote stands between its operations and the sweep.
-            return f"{name}:{frame.f_lineno}", in_sweep or _below_sweep(frame)
-        in_sweep = in_sweep or code is sweep.__code__
-        frame = frame.f_back
-    return "", in_sweep
-
-
-def _below_sweep(frame: Any) -> bool:
-    """Whether a sweep is among the callers of `frame`."""
-    while frame is not None:
-        if frame.f_code is sweep.__code__:
-            return True
-        frame = frame.f_back
-    return False
-
-
 def user_line() -> str:
     """File and line, outside this package, that the running operation was called from."""
-    return origin()[0]
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith((_PACKAGE, _KERNELS)) or name.startswith(_DEMO):
+            return f"{name}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
 
 
 def saved_bytes(record: Record) -> int:

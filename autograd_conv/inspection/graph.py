@@ -33,8 +33,8 @@ class Box:
     Attributes
     ----------
     key : str
-        Unique: ``record-<position on the tape>``, ``leaf-<number>`` and ``outside-<number>``, counted as they appear,
-        ``constant-<record>-<argument>``.
+        Unique: ``record-<position on the tape>``, ``leaf-<number>`` (with ``-<copy>``) and ``outside-<number>``,
+        counted as they appear; ``constant-<record>-<argument>``.
     kind : str
         One of `KINDS`.
     title : str
@@ -174,6 +174,9 @@ def _record_box(k: int, record: Record, line: str, in_sweep: bool, names: Mappin
     return Box(f"record-{k}", kind, title, lines, note=f"{title} at {note}" if note else title)
 
 
+REPEATED = 12  # records after which a leaf is drawn again, beside its next use, and not joined by a long line
+
+
 def graph_of(tape: Tape, names: Mapping[Any, str], first: int = 0) -> Graph:
     """The graph of a tape.
 
@@ -187,6 +190,7 @@ def graph_of(tape: Tape, names: Mapping[Any, str], first: int = 0) -> Graph:
     """
     index = {record.number: k for k, record in enumerate(tape.records, first)}
     known: set[str] = set()
+    drawn: dict[int, tuple[int, int]] = {}  # for each leaf the record that it was last drawn for, and how often again
     places: dict[Any, int] = {}  # of leaves and of what comes from outside
     graph = Graph()
     for k, record in enumerate(tape.records, first):
@@ -199,7 +203,14 @@ def graph_of(tape: Tape, names: Mapping[Any, str], first: int = 0) -> Graph:
                 value = values[argnum]
                 box = Box(f"constant-{k}-{argnum}", "constant", label, [_constant_text(value)])
             elif isinstance(parent, Leaf):
-                box = _leaf_box(places.setdefault(key_of(parent), len(places)), parent, names)
+                place = places.setdefault(parent.number, len(places))
+                box = _leaf_box(place, parent, names)
+                start, copy = drawn.setdefault(place, (k, 0))
+                if k - start > REPEATED:
+                    copy += 1
+                    drawn[place] = k, copy
+                if copy:
+                    box.key, box.title = f"{box.key}-{copy}", f"{box.title} (again)"
             elif parent.number in index:
                 key = f"record-{index[parent.number]}"
                 part = f" .{parent.index}" if isinstance(parent, Output) else ""
