@@ -406,6 +406,8 @@ class Tape:
     def plot(self, path: str | os.PathLike[str] | None = None, names: Mapping[str, Any] | None = None) -> str:
         """Draw the graph of the records as SVG: parameters, activations and gradients, with their sizes.
 
+        A leaf that is used again much later is drawn again, beside its next use.
+
         Parameters
         ----------
         path : str or path, optional
@@ -446,7 +448,9 @@ class Tape:
     ) -> str:
         """An HTML page that steps through the backward sweep: cotangents as pictures, formulas, and the graph.
 
-        Runs the sweep once, and changes no ``grad``. The page needs no network.
+        Runs the sweep once, and changes no ``grad``. The page needs no network. Of a long tape it shows the last 500
+        records, of large arrays a part, and says so. Records that had let go of what they saved (see `checkpoint`) are
+        whole afterwards.
 
         Parameters
         ----------
