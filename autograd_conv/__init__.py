@@ -74,6 +74,7 @@ from .dispatch import register_numpy as register_numpy
 from .errors import AutodiffError as AutodiffError
 from .hooks import saved_tensors_hooks as saved_tensors_hooks
 from .inspection.anomaly import detect_anomaly as detect_anomaly
+from .inspection.profile import Profile as Profile, profile as profile
 from .kernels.threads import get_num_threads as get_num_threads, set_num_threads as set_num_threads
 from .nn.methods import is_exact as is_exact, set_exact as set_exact
 from .primitive import Primitive as Primitive, primitive as primitive

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from . import __version__
 from .demo.digits import DemoError, Settings, run
+from .demo.show import ShowSettings, show
 
 NAME = "autograd_conv"
 EXIT_CODES = "exit codes: 0 done, 1 failed on the way, 2 nothing begun (options, folder, packages), 130 ended by Ctrl-C"
@@ -58,6 +59,12 @@ def _rate(text: str) -> float:
 def _folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("must be the name of a folder, not empty")
+    return Path(text)
+
+
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("must be the name of a file, not empty")
     return Path(text)
 
 
@@ -121,7 +128,51 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where to write; made if it is not there (default: %(default)s)",
     )
+    _add_show(commands)
     return parser
+
+
+def _add_show(commands: Any) -> None:
+    """The command that shows a tape."""
+    defaults = ShowSettings()
+    command = commands.add_parser(
+        "show",
+        help="step through the backward sweep of the digits network in a browser",
+        description="Write an HTML page on which one steps through the backward sweep of the digits network, record by "
+        "record: the graph, each cotangent as a picture, the rule that made it and its formula. The page is one file.",
+        epilog=EXIT_CODES,
+    )
+    command.add_argument(
+        "--digits",
+        type=_integer(1),
+        default=defaults.digits,
+        metavar="N",
+        help="how many images the network is shown (default: %(default)s)",
+    )
+    command.add_argument(
+        "--epochs",
+        type=_integer(0),
+        default=defaults.epochs,
+        metavar="N",
+        help="how often it goes through the training images before (default: %(default)s)",
+    )
+    command.add_argument(
+        "--seed",
+        type=_integer(0),
+        default=defaults.seed,
+        metavar="N",
+        help="of the images and the parameters (default: %(default)s)",
+    )
+    command.add_argument(
+        "--output",
+        type=_file,
+        default=defaults.output,
+        metavar="FILE",
+        help="the page to write (default: %(default)s)",
+    )
+    command.add_argument(
+        "--no-browser", dest="browser", action="store_false", help="only write the page, do not open it"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,11 +195,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = make_parser()
     options = vars(parser.parse_args(arguments))
-    if options.pop("command") is None:
+    command = options.pop("command")
+    if command is None:
         parser.print_help()
         return 0
     try:
-        return run(Settings(**options), sys.stdout)
+        return show(ShowSettings(**options), sys.stdout) if command == "show" else run(Settings(**options), sys.stdout)
     except DemoError as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         return error.exit_code

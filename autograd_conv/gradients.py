@@ -9,7 +9,7 @@ import numpy as np
 
 from . import memory
 from .errors import AutodiffError
-from .tape import STATE, Node, State, sweep
+from .tape import IN_SWEEP, STATE, Node, State, sweep
 from .tensor import ArrayLike, Tensor, seed_for, wrap
 from .trees import flatten, flatten_like, unflatten
 
@@ -100,6 +100,7 @@ def _gradients(
         roots.append((output._node, array))  # type: ignore[arg-type]
     state = STATE.get()
     token = STATE.set(State(True, state.tapes)) if create_graph else None
+    mark = IN_SWEEP.set(True) if create_graph else None
     try:
         _, _, cotangents = sweep(
             roots,
@@ -110,6 +111,8 @@ def _gradients(
     finally:
         if token is not None:
             STATE.reset(token)
+        if mark is not None:
+            IN_SWEEP.reset(mark)
     results: list[Tensor | None] = []
     cotangents.reverse()
     for _ in input_list:

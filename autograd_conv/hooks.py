@@ -14,10 +14,10 @@ import numpy as np
 
 from .errors import AutodiffError, explain_failure
 from .primitive import Primitive
-from .tape import HOOKS, RECALLS, STATE, Output, Record, State
+from .tape import HOOKS, RECALLS, STATE, Node, Output, Record, State
 from .tensor import Tensor, raw, wrap
 
-__all__ = ["Handle", "register_hook", "register_primitive_hook", "saved_tensors_hooks"]
+__all__ = ["Handle", "hook_node", "register_hook", "register_primitive_hook", "saved_tensors_hooks"]
 
 _numbers = itertools.count()
 
@@ -116,6 +116,11 @@ def register_hook(tensor: Tensor, hook: Callable[[Tensor], Any]) -> Handle:
     node = tensor._node
     if node is None:
         raise AutodiffError("Tensor.register_hook: this Tensor does not require grad, so it has no cotangent")
+    return hook_node(node, hook)
+
+
+def hook_node(node: Node, hook: Callable[[Tensor], Any]) -> Handle:
+    """`register_hook` for a node of the tape."""
     index = node.index if isinstance(node, Output) else None
     owner = node.record if isinstance(node, Output) else node
     hooks = HOOKS.get(owner)

@@ -49,8 +49,8 @@ def warmup(dtypes: Iterable[Any] = ("float32",)) -> float:
     It trains tiny networks for one step, through the public functions, so that what they use is ready:
 
     - convolution in two dimensions with bias, forward and both gradients, of NCHW arrays and of channels-last ones:
-      first layers (one channel, three), 3x3 with one to four vectors of output channels (register tiles differ
-      in width), 1x1 with stride 2, depthwise, and for float32 Winograd's;
+      first layers (one channel, three), 3x3 with half a vector and one to four vectors of output channels (register
+      tiles differ in width), 1x1 with stride 2, depthwise, and for float32 Winograd's;
     - ReLU, maximum and average pooling (2x2, global), batch normalization, a linear layer, cross-entropy, each with its
       gradients;
     - steps of `optim.SGD` with momentum and of `optim.Adam`.
@@ -93,7 +93,7 @@ def warmup(dtypes: Iterable[Any] = ("float32",)) -> float:
 
 def _train(dtype: np.dtype[Any]) -> None:
     length = kernels.emitter.lanes(dtype.itemsize)
-    widths = [count * length for count in (1, 2, 3, 4)]
+    widths = [length // 2, *[count * length for count in (1, 2, 3, 4)]]
     methods = ("direct", "winograd") if dtype == np.float32 else ("direct",)
     for channels, layout in ((1, "NCHW"), (3, "NHWC")):
         parameters: list[Tensor] = []

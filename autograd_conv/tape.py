@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
 from heapq import heappop, heappush
@@ -178,6 +178,8 @@ class State(NamedTuple):
 # A context variable is per thread and per task by construction, and cheap to read.
 _INITIAL = State(True, ())
 STATE: ContextVar[State] = ContextVar("autograd_conv.state", default=_INITIAL)
+IN_SWEEP: ContextVar[bool] = ContextVar("autograd_conv.in_sweep", default=False)
+"""Whether a sweep is being recorded: for tapes, which tell its records from those of a forward computation."""
 
 
 class _Recording(ContextDecorator):
@@ -257,6 +259,7 @@ class Tape:
     def __init__(self, values: bool = True) -> None:
         self.records: list[Record] = []
         self.lines: list[str] = []
+        self.in_sweep: list[bool] = []
         self.values = values
         self.arguments: dict[int, tuple[Any, ...]] = {}
         self._tokens: list[Token[State]] = []
@@ -270,12 +273,13 @@ class Tape:
         STATE.reset(self._tokens.pop())
 
     def keep(self, record: Record, args: Sequence[Any] = ()) -> None:
-        """Append a record with the line that it was made in, and mark it so that sweeps leave it whole."""
+        """Append a record with where it was made, and mark it so that sweeps leave it whole."""
         record.kept = True
         self.records.append(record)
         if self.values:
             self.arguments[record.number] = tuple(args)
         self.lines.append(user_line())
+        self.in_sweep.append(IN_SWEEP.get())
 
     def clear(self) -> None:
         """Let go of all records; from now on sweeps may free them."""
@@ -283,6 +287,7 @@ class Tape:
             record.kept = False
         self.records.clear()
         self.lines.clear()
+        self.in_sweep.clear()
         self.arguments.clear()
 
     @contextmanager
@@ -381,8 +386,10 @@ class Tape:
 
         Notes
         -----
-        Operations at a kink, where no derivative exists, are not accused. In single precision only errors of more
-        than about two per cent show. Cost: ``2 * directions`` evaluations of each forward and one of its VJPs.
+        Operations at a kink, where no derivative exists, are not accused; batch normalization, whose statistics are
+        not computed in its record, is left out (`testing.check_gradients` checks whole functions). In single precision
+        only errors of more than about two parts in a thousand show. Cost: ``2 * directions`` evaluations of each
+        forward and one of its VJPs.
         """
         from .inspection.checks import check_tape
 
@@ -398,17 +405,104 @@ class Tape:
 
         return summary(self)
 
+    def plot(self, path: str | os.PathLike[str] | None = None, names: Mapping[str, Any] | None = None) -> str:
+        """Draw the graph of the records as SVG: parameters, activations and gradients, with their sizes.
+
+        A leaf that is used again much later is drawn again, beside its next use.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            File to write.
+        names : mapping of str to Tensor, optional
+            What to call leaves and results: ``{"weight": w}``.
+
+        Returns
+        -------
+        str
+            The SVG text, which notebooks show as a picture.
+
+        Raises
+        ------
+        TypeError
+            If `names` is no mapping of names to Tensors.
+
+        Examples
+        --------
+        >>> import autograd_conv as ac
+        >>> x = ac.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        >>> with ac.Tape() as tape:
+        ...     y = ac.sum(x * x)
+        >>> picture = tape.plot(names={"x": x})
+        >>> picture.startswith("<svg"), picture.count('class="box activation"')
+        (True, 2)
+        """
+        from .inspection.drawing import plot
+
+        return plot(self, path, names)
+
+    def page(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        output: Any = None,
+        grad: Any = None,
+        names: Mapping[str, Any] | None = None,
+    ) -> str:
+        """An HTML page that steps through the backward sweep: cotangents as pictures, formulas, and the graph.
+
+        Runs the sweep once, and changes no ``grad``. The page needs no network. Of a long tape it shows the last 500
+        records, of large arrays a part, and says so. Records that had let go of what they saved (see `checkpoint`) are
+        whole afterwards.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            File to write.
+        output : Tensor, optional
+            Where the sweep begins; by default the result of the last record of a forward computation.
+        grad : array_like, optional
+            Its cotangent; 1, if it has one element.
+        names : mapping of str to Tensor, optional
+            What to call leaves and results.
+
+        Returns
+        -------
+        str
+            The HTML text, which notebooks show as a page.
+
+        Raises
+        ------
+        ValueError
+            If the tape is empty; if `grad` is missing or has another shape than `output`.
+        TypeError
+            If `names` is no mapping of names to Tensors, or `output` no Tensor.
+        AutodiffError
+            If `output` does not require grad; as for `Tensor.backward`.
+        """
+        from .inspection.page import page
+
+        return page(self, path, output, grad, names)
+
+    def _repr_html_(self) -> str:
+        from .inspection.notebook import tape_html
+
+        return tape_html(self)
+
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
 _KERNELS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "kernels") + os.sep
+_DEMO = os.path.join(_PACKAGE, "demo") + os.sep  # programs as a user writes them
 
 
 def user_line() -> str:
     """File and line, outside this package, that the running operation was called from."""
     frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, _KERNELS)):
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith((_PACKAGE, _KERNELS)) or name.startswith(_DEMO):
+            return f"{name}:{frame.f_lineno}"
         frame = frame.f_back
-    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return ""
 
 
 def saved_bytes(record: Record) -> int:

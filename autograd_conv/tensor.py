@@ -284,6 +284,11 @@ class Tensor:
             for leaf in leaves:
                 _accumulate(leaf, memory.Slot(waiting.pop(leaf.number)))
 
+    def _repr_html_(self) -> str:
+        from .inspection.notebook import tensor_html
+
+        return tensor_html(self)
+
     def register_hook(self, hook: Callable[[Tensor], Any]) -> Any:
         """Let `hook` see, and replace, the cotangent of this Tensor; see `autograd_conv.hooks.register_hook`."""
         from .hooks import register_hook

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .gradients import grad
 from .tensor import Tensor, raw
+from .trees import flatten, unflatten
 
-__all__ = ["GradientMismatch", "check_vjp"]
+__all__ = ["GradientMismatch", "Kink", "check_gradients", "check_vjp"]
 
 # Central differences have an error of h**2 from the third derivative and of eps/h from rounding; their
 # sum is smallest near the cube root of the machine's epsilon, about 6e-6 in float64.
@@ -200,3 +201,124 @@ def _check(
             return grad(outs, [values[k] for k in wanted], vs, create_graph=True)
 
         _check(vjp, name, [*points, *seeds], order + 1, last_order, seed, rtol, atol, max_elements)
+
+
+class Kink(NamedTuple):
+    """Where a function has no derivative: differences to the two sides disagree.
+
+    Attributes
+    ----------
+    leaf : int
+        Which array of the arguments, counted through nested structures.
+    element : tuple of int
+        Its index in that array.
+    left, right : float
+        Slopes on both sides.
+    """
+
+    leaf: int
+    element: tuple[int, ...]
+    left: float
+    right: float
+
+
+def check_gradients(
+    function: Callable[..., Any],
+    *args: Any,
+    rtol: float = 1e-4,
+    atol: float = 1e-6,
+    seed: int = 0,
+    max_elements: int = 64,
+) -> list[Kink]:
+    """Check the gradients of a whole function of one's own against central differences.
+
+    Parameters
+    ----------
+    function : callable
+        Takes the arguments, returns Tensors, also in nested structures; made of functions of this package and of
+        NumPy's. For one random combination of its results, its gradient is compared.
+    *args : tree of array_like
+        The point. Floating-point and complex arrays, Tensors and numbers in nested structures are differentiated with
+        respect to, in double precision; everything else is passed as it is.
+    rtol, atol : float
+        Allowed difference, as for `check_vjp`.
+    seed : int
+        For the combination of results, and for the choice of elements.
+    max_elements : int
+        At most so many elements of each array are checked, chosen at random.
+
+    Returns
+    -------
+    list of Kink
+        Elements at which the function has no derivative (as ``relu`` at 0), so that there was nothing to compare with.
+        Empty if it is smooth there.
+
+    Raises
+    ------
+    GradientMismatch
+        If a gradient is wrong; names the array, the worst element, and both values.
+
+    Examples
+    --------
+    >>> import autograd_conv as ac
+    >>> import numpy as np
+    >>> ac.testing.check_gradients(lambda p: np.tanh(p["w"] @ p["x"]), {"w": np.eye(2), "x": np.ones(2)})
+    []
+    >>> ac.testing.check_gradients(ac.nn.relu, np.array([0.0, 1.0]))[0].element
+    (0,)
+    """
+    leaves, structure = flatten(list(args))
+    points = [_as_point(leaf) for leaf in leaves]
+    wanted = [k for k, point in enumerate(points) if _is_float(point)]
+    rng = np.random.default_rng(seed)
+
+    def outputs_at(values: Sequence[Any], recorded: bool) -> tuple[list[Any], list[Any]]:
+        tensors = [Tensor(v, requires_grad=recorded and _is_float(v)) if _is_float(v) else v for v in values]
+        results = flatten(function(*unflatten(structure, tensors)))[0]
+        return tensors, [out for out in results if isinstance(out, Tensor) and out.dtype.kind in "fc"]
+
+    tensors, outputs = outputs_at(points, True)
+    weights: list[Any] = [_random(rng, out.shape, out.dtype) for out in outputs]
+    if len(outputs) == 1 and outputs[0].size == 1:  # a loss: its own slopes are what one wants to read
+        weights = [np.ones(outputs[0].shape)]
+    live = [k for k, out in enumerate(outputs) if out.requires_grad]
+    gradients = [np.zeros_like(points[k]) for k in wanted]
+    if live and wanted:
+        found = grad([outputs[k] for k in live], [tensors[k] for k in wanted], [weights[k] for k in live])
+        gradients = [result.data for result in found]
+
+    def value(values: Sequence[Any]) -> float:
+        _, results = outputs_at(values, False)
+        return float(sum(np.sum(np.conj(v) * raw(out)).real for v, out in zip(weights, results)))
+
+    middle = value(points)
+    kinks = []
+    for k, gradient in zip(wanted, gradients):
+        point = points[k]
+        chosen = np.arange(point.size)
+        if point.size > max_elements:
+            chosen = np.sort(rng.choice(point.size, max_elements, replace=False))
+        largest = float(np.max(np.abs(gradient), initial=0.0))
+        for flat in chosen:
+            index = tuple(int(i) for i in np.unravel_index(flat, point.shape))
+            for direction in (1, 1j) if point.dtype.kind == "c" else (1,):
+                step = _STEP * max(1.0, abs(point.flat[flat]))
+                sides = []
+                for sign in (1, -1):
+                    moved = point.copy()
+                    moved.flat[flat] += sign * step * direction
+                    sides.append(value([*points[:k], moved, *points[k + 1 :]]))
+                right, left = (sides[0] - middle) / step, (middle - sides[1]) / step
+                numerical = (right + left) / 2
+                analytical = float((np.conj(direction) * gradient.flat[flat]).real)
+                scale = max(abs(numerical), abs(analytical), 1e-3 * largest)
+                if abs(numerical - analytical) <= atol + rtol * scale:
+                    continue
+                if abs(right - left) > 0.01 * (abs(right) + abs(left)) + 1e-3 * atol / step * 1e-6:
+                    kinks.append(Kink(k, index, left, right))
+                    continue
+                raise GradientMismatch(
+                    f"check_gradients of {getattr(function, '__name__', function)!r}, array {k} (shape {point.shape}), "
+                    f"element {index}: the gradient is {analytical:.9g}, central differences give {numerical:.9g}"
+                )
+    return kinks

@@ -16,7 +16,6 @@ quotients of their times is what is reported. Before anything is timed, their re
 | ``memory`` | section ``memory``: the peak of a training step, bytes of a record |
 | ``startup``, ``first_gradient`` | section ``startup``: import, compilation |
 | ``growth`` | section ``growth``: batch, channels, size, threads |
-| ``peak`` | section ``roofline``: what the machine can do at most |
 | ``interpreter`` | fresh processes, for what can be measured only once in one |
 | ``report``, ``tables``, ``readme``, ``pictures`` | what becomes of the figures |
 | ``environment`` | threads, machine, versions |

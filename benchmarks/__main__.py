@@ -118,7 +118,9 @@ def _sections(options: argparse.Namespace) -> list[str]:
 
 def _measure(options: argparse.Namespace, threads: int) -> dict[str, Any]:
     """Run what `options` ask for and return the report."""
-    from . import growth, memory, peak, recording, startup, suite, training
+    from autograd_conv.kernels import peak
+
+    from . import growth, memory, recording, startup, suite, training
     from .contenders import CONTENDERS, LAYOUTS, METHODS, SUBJECT, default_peers, find
     from .progress import Progress
     from .report import FORMAT

@@ -35,6 +35,7 @@ a second that a program which never convolves should not pay.
 | ``places`` | routing by flat indices: gradients of these pools, unpooling |
 | ``columns`` | windows as columns of a matrix, and back: im2col, col2im |
 | ``special`` | error, gamma and polygamma functions |
+| ``peak`` | what this machine can do at most, measured |
 | ``order`` | in which order axes lie in memory |
 | ``tables`` | linear maps along one axis: resampling, windows |
 | ``resampling`` | ... applied |
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from . import naive as naive
     from . import order as order
     from . import padpad as padpad
+    from . import peak as peak
     from . import places as places
     from . import pooling as pooling
     from . import rectifier as rectifier
@@ -76,7 +78,7 @@ if TYPE_CHECKING:
 __all__ = [
     "geometry", "threads", "arrays", "naive", "jit", "channelwise", "correlation", "emitter", "formulations",
     "winograd", "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places",
-    "columns", "order", "tables", "resampling", "sampling", "special", "steps", "workspace",
+    "columns", "order", "tables", "resampling", "sampling", "special", "steps", "workspace", "peak",
 ]  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def _has_tiles(dtype: np.dtype[Any], inputs: int, outputs: int) -> bool:
 def _channels_first(dtype: np.dtype[Any], *arrays: Array) -> bool:
     """Whether arrays (N, 1, H, W, C) are of `dtype`, and views of C-contiguous arrays (N, C, H, W) with several C."""
     return all(
-        array.dtype == dtype and array.shape[4] > 1 and array.shape[2] * array.shape[3] > 1
+        array.size and array.dtype == dtype and array.shape[4] > 1 and array.shape[2] * array.shape[3] > 1
         and array.flags.aligned and np.moveaxis(array, 4, 1).flags.c_contiguous
         for array in arrays
     )  # fmt: skip

@@ -59,6 +59,9 @@ SUM_FLAGS = {"reassoc", "contract", "nsz", "arcp"}
 sign of zero, and multiply by reciprocals. It may not assume that there are no NaN and no infinity (``nnan``,
 ``ninf`` are missing on purpose), and kernels in which these decide, such as maximum pooling, take no flag."""
 
+INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""For kernels that only kernels call: code to be called from Python, which takes time to compile, is left out."""
+
 # Settings of Numba that change the code it emits, beyond the description of the processor.
 _CODE_SETTINGS = (
     "BOUNDSCHECK",

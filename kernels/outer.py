@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from .arrays import contiguous
 from .emitter import Shape, lanes, outer_shape, side
 from .geometry import Window
-from .jit import kernel
+from .jit import INNER, kernel
 from .moving import copy_rows, transpose_rows, transpose_table
 from .products import FLOP_PER_NANOSECOND, has_padding
 from .threads import parallel_for, threads_for
@@ -152,17 +152,17 @@ def _make_packing(itemsize: int) -> Any:
     transpose_whole, transpose_few = transpose_rows(itemsize, length), transpose_rows(itemsize, few)
     whole = length * itemsize
 
-    @kernel
+    @kernel(**INNER)
     def transpose(source: int, source_stride: int, target: int, target_stride: int, rows: int, columns: int) -> None:
         """Call the long code of `transpose_rows`, which is compiled once."""
         transpose_whole(source, source_stride, target, target_stride, rows, columns)
 
-    @kernel
+    @kernel(**INNER)
     def clear(target: int, count: int) -> None:
         """Write at least `count` bytes of zeros, in whole vectors."""
         copy(target, 0, target, whole, (count + whole - 1) // whole, 0)
 
-    @kernel
+    @kernel(**INNER)
     def fill_slab(x: int, slab: int, spare: int, first: Any, count: Any, plan: Any) -> None:
         """Copy to `slab` what `count` pixels from `first` (N, D, H, W) read of the group of images at `x`."""
         step_n, step_d, step_h, step_w, step_c = plan.x_steps
@@ -224,7 +224,7 @@ def _make_packing(itemsize: int) -> Any:
                             copy(source + at, grid * step_w, inner + at, pixel, pixels, min(length, channels - c))
                     clear(target + high * pixel, (extent_w - high) * pixel)
 
-    @kernel
+    @kernel(**INNER)
     def unfold(slab: int, target: int, count: Any, plan: Any) -> None:
         """Write what each of `count` pixels reads side by side: rows (tap, c) of `gw` in their order."""
         row_bytes = plan.slab[2] * plan.pixel
@@ -254,7 +254,7 @@ def _make_packing(itemsize: int) -> Any:
                                 there += plan.piece * itemsize
                     target += count[3] * plan.unfolded
 
-    @kernel
+    @kernel(**INNER)
     def fill_panels(
         gy: int, panels: int, begin: int, end: int, distance: int, first: int, batch: int, pixels: int, plan: Any
     ) -> None:
@@ -366,11 +366,13 @@ def _make(shape: Shape) -> Any:
                     unfold(slab, unfolded, count, plan)
                 source = gy_base + n * plan.gy_steps[0]
                 pixel = (d * out_h + h) * out_w + w
+                low, high = left, right  # one call: constants as arguments would be compiled apart
                 if plan.swapped:
-                    fill_panels(source, panels, 0, 1, distance, pixel, count[0], pixels, plan)
+                    low, high = 0, 1
+                fill_panels(source, panels, low, high, distance, pixel, count[0], pixels, plan)
+                if plan.swapped:
                     a, b, b_stride, b_panel = panels, unfolded, plan.unfolded, columns * itemsize
                 else:
-                    fill_panels(source, panels, left, right, distance, pixel, count[0], pixels, plan)
                     a = unfolded if plan.unfolded > 0 else slab
                     b, b_stride, b_panel = panels, plan.panel, distance
                 fresh = 1 if block == 0 else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import doctest
 import io
 import re
 from pathlib import Path
@@ -11,6 +12,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def printed_by_block(path: Path, code: str) -> str | None:
+    """The block of text right after a block of code: what it prints. None if something else follows."""
+    after = path.read_text(encoding="utf-8").partition(code + "```\n")[2]
+    match = re.match(r"\n```text\n(.*?)^```$", after, re.MULTILINE | re.DOTALL)
+    return match[1] if match else None
 
 
 def blocks(path: Path, language: str) -> list[tuple[int, str]]:
@@ -30,13 +38,32 @@ def test_python_blocks_run_one_after_the_other(path, tmp_path, monkeypatch):
     namespace: dict[str, object] = {"__name__": "document"}
     printed = io.StringIO()
     for line, code in blocks(path, "python"):
-        with contextlib.redirect_stdout(printed):
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
             exec(compile("\n" * line + code, str(path), "exec"), namespace)
+        printed.write(output.getvalue())
+        expected = printed_by_block(path, code)
+        if expected is not None:
+            same = doctest.OutputChecker().check_output(expected, output.getvalue(), doctest.ELLIPSIS)
+            assert same, f"{path.name}:{line} prints\n{output.getvalue()}"
     if path.name == "README.md":
         loss, grad, zeros = printed.getvalue().splitlines()
         assert float(loss.split()[1]) < 0.2
         assert grad.startswith("[")
         assert zeros == "[0. 0. 0.]"
+
+
+def test_the_picture_of_the_tutorial_is_what_its_code_draws(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, namespace = ROOT / "docs" / "tutorial.md", {"__name__": "document"}
+    for line, code in blocks(path, "python")[:3]:
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile("\n" * line + code, str(path), "exec"), namespace)
+    drawn, kept = (
+        re.sub(r" at tutorial\.md:\d+", "", (folder / "resnet-block.svg").read_text(encoding="utf-8"))
+        for folder in (tmp_path, ROOT / "docs")
+    )
+    assert drawn == kept, "copy the picture that the code of docs/tutorial.md draws to docs/resnet-block.svg"
 
 
 def test_the_readme_has_the_two_commands():

@@ -37,8 +37,10 @@ __all__ = [
     "initial_parameters",
     "load_data",
     "network",
+    "require_extras",
     "run",
     "train",
+    "writing_to",
 ]
 
 Parameters = dict[str, Tensor]
@@ -319,7 +321,7 @@ def run(settings: Settings, stream: TextIO) -> int:
         Upon Ctrl-C before the training has begun or after it has ended, or twice during it.
     """
     start = time.perf_counter()
-    _require_extras()
+    require_extras("digits", "scikit-learn", "matplotlib")
     _require_folder(settings.output)
     try:
         threads_before = ac.get_num_threads()
@@ -354,7 +356,7 @@ def _train_and_report(settings: Settings, stream: TextIO, start: float) -> int:
     # Numbers that overflow end the training with a message of its own; NumPy's warnings would only hide it.
     with StopRequest() as stop, np.errstate(over="ignore", invalid="ignore"):
         history = train(parameters, data, settings, rng, progress, stop)
-        with _writing_to(path):
+        with writing_to(path):
             ac.save(path / "parameters.npz", parameters)
     if stop.made:
         print(f"\nCtrl-C: ended after {history.epoch[-1]:.2f} epochs; what was learned is saved", file=stream)
@@ -366,7 +368,7 @@ def _train_and_report(settings: Settings, stream: TextIO, start: float) -> int:
     text = json.dumps({"settings": used, "history": asdict(history), "test_accuracy": accuracy}, indent=2)
     with ac.no_grad():
         maps = feature_maps(parameters, ac.tensor(data.test_images[:1]))
-    with _writing_to(path):
+    with writing_to(path):
         (path / "history.json").write_text(text + "\n", encoding="utf-8")
         report.draw(
             path / "digits.png",
@@ -388,24 +390,25 @@ def _train_and_report(settings: Settings, stream: TextIO, start: float) -> int:
 
 
 @contextlib.contextmanager
-def _writing_to(path: Path) -> Iterator[None]:
+def writing_to(path: Path) -> Iterator[None]:
     """A disk may fill up during the training: say so in a line."""
     try:
         yield
     except OSError as error:
         raise DemoError(
-            f"cannot write to {path}: {error.strerror or error}; choose another folder with --output", exit_code=1
+            f"cannot write to {path}: {error.strerror or error}; choose another place with --output", exit_code=1
         ) from None
 
 
-def _require_extras() -> None:
+def require_extras(command: str, *packages: str) -> None:
     """Find out now, and not after the training, whether something is missing."""
-    for module, package in (("sklearn.datasets", "scikit-learn"), ("matplotlib.figure", "matplotlib")):
+    for package in packages:
+        module = {"scikit-learn": "sklearn.datasets", "matplotlib": "matplotlib.figure"}[package]
         try:
             importlib.import_module(module)
         except ImportError:
             raise DemoError(
-                f'digits needs {package}; install it with: python -m pip install "autograd-conv[demo]" '
+                f'{command} needs {package}; install it with: python -m pip install "autograd-conv[demo]" '
                 '(in a clone: python -m pip install -e ".[demo]")'
             ) from None
 

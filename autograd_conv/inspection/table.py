@@ -9,10 +9,21 @@ from typing import Any
 from ..primitive import _ANSWER, _ARGUMENT, _RESIDUAL, _SHAPE
 from ..tape import RECALLS, Leaf, Output, Record, Tape, saved_bytes
 
-__all__ = ["arguments", "saved_names", "summary", "table"]
+__all__ = [
+    "arguments",
+    "cells",
+    "kept_once",
+    "layout",
+    "saved_names",
+    "shape_text",
+    "short_line",
+    "state_of",
+    "summary",
+    "table",
+]
 
 
-def _layout(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+def layout(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Rows as columns of equal width; those in `right` are set flush right."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return "\n".join(
@@ -23,7 +34,7 @@ def _layout(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     )
 
 
-def _shape(shape: Any) -> str:
+def shape_text(shape: Any) -> str:
     return str(tuple(shape)).replace(" ", "")
 
 
@@ -51,18 +62,18 @@ def arguments(record: Record, index: dict[int, int]) -> list[str]:
         if parent is None:
             texts.append("const")
         elif isinstance(parent, Leaf):
-            texts.append(f"leaf{_shape(parent.shape)}")
+            texts.append(f"leaf{shape_text(parent.shape)}")
         else:
             place = f"#{index[parent.number]}" if parent.number in index else "outside"
             part = f".{parent.index}" if isinstance(parent, Output) else ""
-            texts.append(f"{place}{part}{_shape(parent.shape)}")
+            texts.append(f"{place}{part}{shape_text(parent.shape)}")
     return texts
 
 
 def _outputs(record: Record) -> tuple[str, str]:
     if type(record.dtype) is tuple:
-        return ", ".join(_shape(shape) for shape in record.shape), ", ".join(str(dtype) for dtype in record.dtype)
-    return _shape(record.shape), str(record.dtype)
+        return ", ".join(shape_text(shape) for shape in record.shape), ", ".join(str(dtype) for dtype in record.dtype)
+    return shape_text(record.shape), str(record.dtype)
 
 
 def state_of(record: Record) -> str:
@@ -77,11 +88,11 @@ def short_line(line: str) -> str:
     return os.path.basename(line)
 
 
-def table(tape: Tape) -> str:
-    """A line for each record: index, primitive, arguments, output, what is saved and its bytes, source line."""
+def cells(tape: Tape, most: int | None = None) -> list[tuple[str, ...]]:
+    """A head, and a row for each record (for the first `most` of them); see `table`."""
     index = {record.number: k for k, record in enumerate(tape.records)}
-    rows = [("#", "primitive", "arguments", "output", "dtype", "saved", "bytes", "line")]
-    for k, (record, line) in enumerate(zip(tape.records, tape.lines)):
+    rows: list[tuple[str, ...]] = [("#", "primitive", "arguments", "output", "dtype", "saved", "bytes", "line")]
+    for k, (record, line) in enumerate(zip(tape.records[:most], tape.lines)):
         shape, dtype = _outputs(record)
         rows.append(
             (
@@ -89,10 +100,15 @@ def table(tape: Tape) -> str:
                 state_of(record), short_line(line),
             )
         )  # fmt: skip
-    return _layout(rows, right=(0, 6))
+    return rows
 
 
-def _kept_once(records: Sequence[Record]) -> int:
+def table(tape: Tape) -> str:
+    """A line for each record: index, primitive, arguments, output, what is saved and its bytes, source line."""
+    return layout(cells(tape), right=(0, 6))
+
+
+def kept_once(records: Sequence[Record]) -> int:
     """Bytes of all arrays that records keep, each counted once."""
     seen: dict[int, int] = {}
     stack: list[Any] = [record.saved or () for record in records]
@@ -117,5 +133,5 @@ def summary(tape: Tape) -> str:
         (name, str(count), f"{size:,}")
         for name, (count, size) in sorted(counts.items(), key=lambda item: (-item[1][1], item[0]))
     ]
-    rows.append(("all, arrays once", str(len(tape.records)), f"{_kept_once(tape.records):,}"))
-    return _layout(rows, right=(1, 2))
+    rows.append(("all, arrays once", str(len(tape.records)), f"{kept_once(tape.records):,}"))
+    return layout(rows, right=(1, 2))

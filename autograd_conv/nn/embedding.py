@@ -27,18 +27,18 @@ def _indices(function: str, argument: str, value: ArrayLike, limit: int | None) 
     return array
 
 
-def one_hot(input: ArrayLike, num_classes: int = -1) -> Tensor:
+def one_hot(tensor: ArrayLike, num_classes: int = -1) -> Tensor:
     """Vectors of zeros with a one in the place that each integer names.
 
     Parameters
     ----------
-    input : array_like of int
+    tensor : array_like of int
     num_classes : int
         Length of the vectors; -1: one more than the largest integer.
 
     Returns
     -------
-    Tensor of int64, shape ``input.shape + (num_classes,)``
+    Tensor of int64, shape ``tensor.shape + (num_classes,)``
 
     Raises
     ------
@@ -48,10 +48,10 @@ def one_hot(input: ArrayLike, num_classes: int = -1) -> Tensor:
     classes = integer("one_hot", "num_classes", num_classes)
     if classes != -1 and classes < 1:
         raise ValueError(f"one_hot: argument 'num_classes' is {classes}; it must be at least 1, or -1")
-    index = _indices("one_hot", "input", input, None if classes == -1 else classes)
+    index = _indices("one_hot", "tensor", tensor, None if classes == -1 else classes)
     if classes == -1:
         if not index.size:
-            raise ValueError("one_hot: argument 'input' is empty, so that 'num_classes' must be given")
+            raise ValueError("one_hot: argument 'tensor' is empty, so that 'num_classes' must be given")
         classes = int(index.max()) + 1
     return wrap((index[..., None] == np.arange(classes)).astype(np.int64))
 
@@ -123,8 +123,25 @@ def _padding_index(function: str, value: int | None, rows: int) -> int | None:
     return index % rows
 
 
+def _check_table_stays(function: str, max_norm: None, norm_type: float, sparse: bool) -> None:
+    """What PyTorch's functions do to the table, or to its gradient, and ours do not."""
+    number(function, "norm_type", norm_type)
+    if max_norm is not None:
+        raise ValueError(
+            f"{function}: argument 'max_norm' is {max_norm!r}; it must be None (arguments are not changed)"
+        )
+    if sparse is not False:
+        raise ValueError(f"{function}: argument 'sparse' is {sparse!r}; it must be False (gradients are ndarrays)")
+
+
 def embedding(
-    input: ArrayLike, weight: ArrayLike, padding_idx: int | None = None, scale_grad_by_freq: bool = False
+    input: ArrayLike,
+    weight: ArrayLike,
+    padding_idx: int | None = None,
+    max_norm: None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
 ) -> Tensor:
     """Rows of a table.
 
@@ -136,8 +153,14 @@ def embedding(
         The table.
     padding_idx : int, optional
         A row that gets no gradient.
+    max_norm : None
+        Rescaling rows of the table in passing is not done here: it would change an argument.
+    norm_type : float
+        Goes with `max_norm`.
     scale_grad_by_freq : bool
         Divide the gradient of each row by how often it occurs in `input`.
+    sparse : bool
+        False: gradients are ndarrays.
 
     Returns
     -------
@@ -149,6 +172,7 @@ def embedding(
         If there is no such row.
     """
     check_flags("embedding", scale_grad_by_freq=scale_grad_by_freq)
+    _check_table_stays("embedding", max_norm, norm_type, sparse)
     table = _table("embedding", weight)
     index = _indices("embedding", "input", input, table.shape[0])
     frozen = _padding_index("embedding", padding_idx, table.shape[0])
@@ -164,6 +188,7 @@ def embedding_bag(
     norm_type: float = 2.0,
     scale_grad_by_freq: bool = False,
     mode: str = "mean",
+    sparse: bool = False,
     per_sample_weights: ArrayLike | None = None,
     include_last_offset: bool = False,
     padding_idx: int | None = None,
@@ -185,6 +210,8 @@ def embedding_bag(
     scale_grad_by_freq : bool
         See `embedding`.
     mode : {"mean", "sum", "max"}
+    sparse : bool
+        False: gradients are ndarrays.
     per_sample_weights : array_like, same shape as `input`, optional
         Factors, for ``mode="sum"``.
     include_last_offset : bool
@@ -205,11 +232,7 @@ def embedding_bag(
     function = "embedding_bag"
     check_flags(function, scale_grad_by_freq=scale_grad_by_freq, include_last_offset=include_last_offset)
     check_choice(function, "mode", mode, ("mean", "sum", "max"))
-    number(function, "norm_type", norm_type)
-    if max_norm is not None:
-        raise ValueError(
-            f"{function}: argument 'max_norm' is {max_norm!r}; it must be None (arguments are not changed)"
-        )
+    _check_table_stays(function, max_norm, norm_type, sparse)
     table = _table(function, weight)
     index = _indices(function, "input", input, table.shape[0])
     if index.ndim == 2:

@@ -102,6 +102,7 @@ def gumbel_softmax(
     logits: ArrayLike,
     tau: float = 1.0,
     hard: bool = False,
+    eps: float = 1e-10,
     axis: int = -1,
     *,
     rng: np.random.Generator | int | None = None,
@@ -116,6 +117,8 @@ def gumbel_softmax(
         Temperature, above 0; the lower, the closer to a one-hot vector.
     hard : bool
         Return the one-hot vector itself, with the gradient of the soft sample ("straight through").
+    eps : float
+        Not used, as in PyTorch.
     axis : int
     rng : numpy.random.Generator or int, optional
         Where random numbers come from.
@@ -130,6 +133,7 @@ def gumbel_softmax(
     """
     check_flags("gumbel_softmax", hard=hard)
     x = real_tensor("gumbel_softmax", logits)
+    number("gumbel_softmax", "eps", eps)
     temperature = number("gumbel_softmax", "tau", tau)
     if temperature <= 0:
         raise ValueError(f"gumbel_softmax: argument 'tau' is {temperature:g}; it must be above 0")

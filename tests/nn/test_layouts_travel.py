@@ -86,7 +86,7 @@ def test_a_network_converts_at_its_entrance_and_where_it_flattens(rng, monkeypat
     h = nn.relu(nn.batch_norm(nn.conv2d(x, w, padding=1), None, None, training=True))
     h = nn.max_pool2d(h + nn.relu(nn.conv2d(h, v, padding=1)), 2)
     h = nn.max_pool2d(nn.dropout(nn.conv2d(h, v, padding=1), 0.5, rng=0), 2)
-    assert converted == [(4, 1, 16, 16, 3)]
+    assert converted == []  # the first layer reads the planes of its input as they lie
     converted.clear()
     nn.cross_entropy(nn.linear(nn.flatten(h), fc), np.arange(4)).backward()
-    assert sorted(converted) == [(4, 1, 4, 4, 8), (4, 1, 16, 16, 3)]  # and, once more, for the gradient of w
+    assert converted == [(4, 1, 4, 4, 8)]

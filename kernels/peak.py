@@ -16,13 +16,14 @@ from typing import Any
 
 import llvmlite.binding
 import numpy as np
-from autograd_conv.kernels.jit import SUM_FLAGS, kernel
-from autograd_conv.kernels.threads import parallel_for
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from .jit import SUM_FLAGS, kernel
+from .threads import parallel_for
 
 Array = NDArray[Any]
 
