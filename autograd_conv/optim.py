@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from . import kernels
+from .clipping import clip_grad_norm, clip_grad_value
 from .tensor import Tensor
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_grad_norm", "clip_grad_value"]
 
 
 # Numbers in all parameters from which the compiled loops are used: fewer are done before one is compiled.

@@ -43,7 +43,7 @@ import numpy as np
 from . import memory
 from .errors import AutodiffError, explain_failure
 from .memory import SEALS, settle
-from .tape import STATE, Output, Record, new_record
+from .tape import STATE, Output, Record, made_at, new_record
 from .tensor import Tensor, raw, wrap
 
 __all__ = ["PRIMITIVES", "Primitive", "primitive", "repeat_to", "unbroadcast"]
@@ -614,9 +614,9 @@ class Primitive:
                 if isinstance(array, np.ndarray) and memory.changed_since(array, record.number):
                     what = "output" if kind == _ANSWER else f"argument {self._argument(max(which, 0))!r}"
                     raise AutodiffError(
-                        f"backward: the {what} of {self.name!r} ({array.dtype}, shape {array.shape}) was changed in "
-                        "place after it was recorded, and the tape still needs its old values; call backward() "
-                        "before the change, or change a copy"
+                        f"backward: the {what} of {self.name!r} ({array.dtype}, shape {array.shape}{made_at(record)}) "
+                        "was changed in place after it was recorded, and the tape still needs its old values; call "
+                        "backward() before the change, or change a copy"
                     )
 
     def _as_tensors(self, record: Record, saved: tuple[Any, ...], plan: _Plan) -> tuple[Any, ...]:

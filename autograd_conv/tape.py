@@ -120,6 +120,16 @@ RECALLS: WeakKeyDictionary[Record, Any] = WeakKeyDictionary()
 """For records that let go of what they saved, what makes them whole again (see `checkpointing`)."""
 
 
+LINES: WeakKeyDictionary[Record, str] = WeakKeyDictionary()
+"""For records that a tape or `detect_anomaly` watched, the line of the user's program that made them: for messages."""
+
+
+def made_at(record: Record) -> str:
+    """Where a record was made, as part of a message; empty if nobody watched."""
+    line = LINES.get(record)
+    return f", made at {line}" if line else ""
+
+
 HOOKS: WeakKeyDictionary[Leaf | Record, Any] = WeakKeyDictionary()
 """For nodes whose cotangent somebody wants to see or to replace, what does that (see `hooks`)."""
 
@@ -278,7 +288,8 @@ class Tape:
         self.records.append(record)
         if self.values:
             self.arguments[record.number] = tuple(args)
-        self.lines.append(user_line())
+        line = LINES[record] = user_line()
+        self.lines.append(line)
         self.in_sweep.append(IN_SWEEP.get())
 
     def clear(self) -> None:
@@ -638,8 +649,8 @@ def sweep(
             RECALLS[record]()
         if record.saved is None:
             raise AutodiffError(
-                f"backward: the record of {record.name!r} (output shape {record.shape}) was already used and "
-                "freed; pass retain_graph=True to the first backward() or grad() to go through it again"
+                f"backward: the record of {record.name!r} (output shape {record.shape}{made_at(record)}) was already "
+                "used and freed; pass retain_graph=True to the first backward() or grad() to go through it again"
             )
         arriving = primitive.pull_back(record, cotangent, needed, create_graph)
         if not (retain_graph or record.kept):

@@ -6,13 +6,12 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..errors import AutodiffError
 from ..primitive import Primitive
-from ..tape import STATE, Record, State, user_line
+from ..tape import LINES, STATE, Record, State, user_line
 from ..tensor import raw
 from .instrument import Probe, active
 
@@ -38,15 +37,14 @@ def _first_bad(array: np.ndarray) -> tuple[tuple[int, ...], Any] | None:
 
 
 class _Watch(Probe):
-    """Keeps the line of each record, and stops at the first number that is not finite."""
+    """Notes the line of each record, and stops at the first number that is not finite."""
 
     def __init__(self, check_infinity: bool) -> None:
-        self.lines: WeakKeyDictionary[Record, str] = WeakKeyDictionary()
         self.check_infinity = check_infinity
 
     def keep(self, record: Record, args: Any) -> None:
-        """As a tape does, for its lines."""
-        self.lines[record] = user_line()
+        """As a tape does, for the line."""
+        LINES[record] = user_line()
 
     def _bad(self, array: np.ndarray) -> tuple[tuple[int, ...], Any] | None:
         found = _first_bad(array)
@@ -83,7 +81,7 @@ class _Watch(Probe):
                     raise AutodiffError(
                         f"detect_anomaly: the VJP of {record.name!r} for argument {primitive._argument(argnum)!r} gave "
                         f"{found[1]} at {found[0]} ({array.dtype}, shape {array.shape}), for a finite cotangent; the "
-                        f"forward was called from {self.lines.get(record, 'before detect_anomaly began')}"
+                        f"forward was called from {LINES.get(record, 'before detect_anomaly began')}"
                     )
         return pairs
 
@@ -104,8 +102,9 @@ class detect_anomaly:  # named as the PyTorch one
 
     Notes
     -----
-    Numbers that come in, in arguments, are no anomaly; only a primitive that makes one of finite numbers is. Cost: one
-    pass over each argument and result, and the walk up the stack for each record.
+    Numbers that come in, in arguments, are no anomaly; only a primitive that makes one of finite numbers is. Inside the
+    block, and with a `Tape`, the errors of a second sweep through freed records and of arrays changed in place name the
+    line as well. Cost: one pass over each argument and result, and the walk up the stack for each record.
 
     Examples
     --------

@@ -169,3 +169,22 @@ def test_checkpointed_and_complex_records():
         ac.checkpoint(lambda v: np.sin(np.exp(v)))(x).sum()
         abs(np.exp(z) * z.conj()).sum()
     assert tape.check() == []
+
+
+def test_errors_of_the_sweep_name_the_line_where_somebody_watches():
+    x = ac.tensor(V, requires_grad=True)
+    with ac.detect_anomaly():
+        line = here(1)
+        y = np.exp(x)
+        y.sum().backward()
+        with pytest.raises(ac.AutodiffError, match="freed") as caught:
+            y.sum().backward()
+    assert line in str(caught.value)
+    with ac.Tape():
+        held = x.data
+        line = here(1)
+        z = np.square(x)
+    held += 1
+    with pytest.raises(ac.AutodiffError, match="changed in place") as caught:
+        z.sum().backward()
+    assert line in str(caught.value)
