@@ -9,7 +9,7 @@ import numpy as np
 
 from . import memory
 from .errors import AutodiffError
-from .tape import IN_SWEEP, STATE, Node, State, sweep
+from .tape import IN_SWEEP, STATE, STRICT, Node, State, made_at, sweep
 from .tensor import ArrayLike, Tensor, seed_for, wrap
 from .trees import flatten, flatten_like, unflatten
 
@@ -68,6 +68,12 @@ def grad(
     else:
         seeds = list(grad_outputs)  # type: ignore[arg-type]
     found = _gradients("grad", output_list, input_list, seeds, retain_graph, create_graph)
+    if STRICT.get() and None in found:
+        k = found.index(None)
+        where = made_at(input_list[k]._node)
+        raise AutodiffError(
+            f"grad: no output depends on inputs[{k}] (shape {input_list[k].shape}{where}); its gradient would be zero"
+        )
     zeros = [wrap(np.zeros(value.shape, value.dtype)) if g is None else g for value, g in zip(input_list, found)]
     return tuple(zeros)
 

@@ -17,6 +17,8 @@ import numpy as np
 
 from . import kernels
 from .clipping import clip_grad_norm, clip_grad_value
+from .errors import AutodiffError
+from .tape import STRICT, made_at
 from .tensor import Tensor
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_grad_norm", "clip_grad_value"]
@@ -84,6 +86,11 @@ class Optimizer:
             g = p.grad
             if g is not None:
                 self._update(p.data, g, state)
+            elif STRICT.get():
+                raise AutodiffError(
+                    f"{type(self).__name__}.step: a parameter of shape {p.shape}{made_at(p._node)} has no gradient: "
+                    "no loss depended on it"
+                )
 
     def _update(self, p: np.ndarray, g: np.ndarray, state: dict[str, np.ndarray]) -> None:
         raise NotImplementedError

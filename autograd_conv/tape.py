@@ -120,13 +120,13 @@ RECALLS: WeakKeyDictionary[Record, Any] = WeakKeyDictionary()
 """For records that let go of what they saved, what makes them whole again (see `checkpointing`)."""
 
 
-LINES: WeakKeyDictionary[Record, str] = WeakKeyDictionary()
-"""For records that a tape or `detect_anomaly` watched, the line of the user's program that made them: for messages."""
+LINES: WeakKeyDictionary[Leaf | Record, str] = WeakKeyDictionary()
+"""For nodes that a tape or `detect_anomaly` watched, the line of the user's program that made them: for messages."""
 
 
-def made_at(record: Record) -> str:
-    """Where a record was made, as part of a message; empty if nobody watched."""
-    line = LINES.get(record)
+def made_at(node: Any) -> str:
+    """Where a node was made, as part of a message; empty if nobody watched."""
+    line = LINES.get(node.record if isinstance(node, Output) else node)
     return f", made at {line}" if line else ""
 
 
@@ -187,6 +187,9 @@ class State(NamedTuple):
 
 # A context variable is per thread and per task by construction, and cheap to read.
 _INITIAL = State(True, ())
+STRICT: ContextVar[bool] = ContextVar("autograd_conv.strict", default=False)
+"""Whether an input that nothing depends on is an error: inside `detect_anomaly`."""
+
 STATE: ContextVar[State] = ContextVar("autograd_conv.state", default=_INITIAL)
 IN_SWEEP: ContextVar[bool] = ContextVar("autograd_conv.in_sweep", default=False)
 """Whether a sweep is being recorded: for tapes, which tell its records from those of a forward computation."""

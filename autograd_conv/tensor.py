@@ -16,7 +16,7 @@ import numpy as np
 from . import memory
 from .dispatch import FUNCTIONS, OPERATORS, lookup
 from .errors import AutodiffError
-from .tape import STATE, Leaf, Node, Record, sweep
+from .tape import LINES, STATE, Leaf, Node, Record, sweep, user_line
 
 __all__ = ["ArrayLike", "Tensor", "as_tensor", "raw", "tensor", "wrap"]
 
@@ -206,6 +206,8 @@ class Tensor:
                         "floating-point and complex Tensors do (pass dtype=float, say)"
                     )
                 self._node = self._leaf = Leaf(self.shape, self.dtype)
+                if STATE.get().tapes:
+                    LINES[self._leaf] = user_line()
         elif isinstance(self._node, Leaf):
             self._node = self._leaf = None
         elif self._node is not None:

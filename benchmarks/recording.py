@@ -107,6 +107,37 @@ LIBRARIES: dict[str, Callable[[], tuple[Callable[[], Any], Callable[[], Array]]]
 }
 
 
+def _looked_at(tool: str) -> Callable[[], Any]:
+    """The gradient of ours while somebody looks; for "nobody any more", after all tools were used and put away."""
+    import autograd_conv as ac
+
+    x, gy = ac.tensor(X, requires_grad=True), np.ones_like(X)
+
+    def gradient() -> None:
+        x.grad = None
+        chain(x, ac.tanh).backward(gy)
+
+    tools: dict[str, Callable[[], Any]] = {
+        "in a Tape": lambda: ac.Tape(values=False), "in detect_anomaly": ac.detect_anomaly, "in profile": ac.profile,
+    }  # fmt: skip
+    if tool in tools:
+
+        def watched() -> None:
+            with tools[tool]():
+                gradient()
+
+        return watched
+    for make in tools.values():
+        with make():
+            gradient()
+    x.register_hook(lambda g: None).remove()
+    return gradient
+
+
+# Who looks: see `autograd_conv.inspection`.
+WATCHING = ("nobody any more", "in a Tape", "in detect_anomaly", "in profile")
+
+
 def run(peers: list[str], seconds: float, rounds: int, progress: Progress) -> list[dict[str, Any]]:
     """Measure ours against NumPy without recording, and against those of `peers` that can record.
 
@@ -118,12 +149,13 @@ def run(peers: list[str], seconds: float, rounds: int, progress: Progress) -> li
     values, gradient = chain(X, np.tanh), chain_gradient(X)
     jobs = {}
     for name in ("autograd_conv", *plan(peers)):
-        if name != "numpy":
+        if name in LIBRARIES:
             forward, backward = LIBRARIES[name]()
             largest_error(np.asarray(forward()), values, f"recorded operations of {name}, forward")
             largest_error(np.asarray(backward()), gradient, f"recorded operations of {name}, gradient")
             jobs[name] = backward
     jobs["numpy"] = lambda: chain(X, np.tanh)
+    jobs.update({tool: _looked_at(tool) for tool in WATCHING})
     rows = []
     for name in plan(peers):
         progress.begin(f"recorded operations, {name}")
@@ -136,5 +168,5 @@ def run(peers: list[str], seconds: float, rounds: int, progress: Progress) -> li
 
 
 def plan(peers: list[str]) -> list[str]:
-    """Return whom to compare with: NumPy, which records nothing, and those of `peers` that record."""
-    return ["numpy", *(name for name in LIBRARIES if name in peers)]
+    """Return what to compare with: NumPy, which records nothing; those of `peers` that record; ours, looked at."""
+    return ["numpy", *(name for name in LIBRARIES if name in peers), *WATCHING]

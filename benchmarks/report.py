@@ -13,6 +13,7 @@ from typing import Any
 
 from .contenders import NCHW, SUBJECT
 from .errors import BenchmarkError
+from .recording import WATCHING
 from .suite import CONTROL
 from .tables import bytes_text, markdown, ratio_text, seconds_text
 
@@ -213,6 +214,10 @@ def _recording(report: Report) -> list[str]:
     cells.append([subject, seconds_text(median(row["seconds_a"] for row in rows)), ""])
     for row in rows:
         name = "NumPy, forward alone, recording nothing" if row["peer"] == "numpy" else title(report, row["peer"])
+        if row["peer"] in WATCHING:
+            name = (
+                f"{subject}, looked at by nobody any more" if row["peer"] == WATCHING[0] else f"{subject} {row['peer']}"
+            )
         cells.append([name, seconds_text(row["seconds_b"]), ratio_text(row["ratio"])])
     return [markdown(cells, {0})]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import AutodiffError
 from ..primitive import Primitive
-from ..tape import LINES, STATE, Record, State, user_line
+from ..tape import LINES, STATE, STRICT, Record, State, user_line
 from ..tensor import raw
 from .instrument import Probe, active
 
@@ -104,7 +104,9 @@ class detect_anomaly:  # named as the PyTorch one
     -----
     Numbers that come in, in arguments, are no anomaly; only a primitive that makes one of finite numbers is. Inside the
     block, and with a `Tape`, the errors of a second sweep through freed records and of arrays changed in place name the
-    line as well. Cost: one pass over each argument and result, and the walk up the stack for each record.
+    line as well. Inside it, an input of `grad` that nothing depends on, and a parameter that comes to an optimizer's
+    step without a gradient, are errors too. Cost: one pass over each argument and result, and the walk up the stack for
+    each record.
 
     Examples
     --------
@@ -150,8 +152,10 @@ class detect_anomaly:  # named as the PyTorch one
         watch: Any = _Watch(self.check_infinity)
         state = STATE.get()
         token = STATE.set(State(state.recording, (*state.tapes, watch)))
+        strict = STRICT.set(True)
         try:
             with active(watch), np.errstate(all="ignore"):
                 yield
         finally:
+            STRICT.reset(strict)
             STATE.reset(token)

@@ -188,3 +188,19 @@ def test_errors_of_the_sweep_name_the_line_where_somebody_watches():
     with pytest.raises(ac.AutodiffError, match="changed in place") as caught:
         z.sum().backward()
     assert line in str(caught.value)
+
+
+def test_unused_parameters_are_named_with_their_line():
+    with ac.detect_anomaly():
+        line = here(1)
+        unused = ac.tensor(V, requires_grad=True)
+        used = ac.tensor(V, requires_grad=True)
+        loss = (used * used).sum()
+        with pytest.raises(ac.AutodiffError, match=r"inputs\[1\] \(shape \(5,\)") as caught:
+            ac.grad(loss, [used, unused], retain_graph=True)
+        assert line in str(caught.value)
+        loss.backward()
+        with pytest.raises(ac.AutodiffError, match=r"SGD\.step: a parameter of shape") as caught:
+            ac.optim.SGD([used, unused], lr=0.1).step()
+        assert line in str(caught.value)
+    assert ac.grad((used * used).sum(), unused)[0].data.tolist() == [0] * 5  # elsewhere, zeros
