@@ -165,7 +165,7 @@ def _node_of(code: Any, tree: ast.Module) -> Any:
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     places = [(line, column) for line, _, column, _ in code.co_positions() if line and column is not None]
     # The first positions belong to the definition as a whole.
-    line, column = next(((a, b) for a, b in places if (a, b) != (code.co_firstlineno, 0)), (code.co_firstlineno, 0))
+    known = next((place for place in places if place != (code.co_firstlineno, 0)), None)
     for node in ast.walk(tree):
         if not isinstance(node, (ast.FunctionDef, ast.Lambda)):
             continue
@@ -174,9 +174,11 @@ def _node_of(code: Any, tree: ast.Module) -> Any:
         own = tuple(a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
         if begin != code.co_firstlineno or own != names:
             continue
-        end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or 0
-        if (node.lineno, node.col_offset) <= (line, column) <= (end_line, end_column) or isinstance(
-            node, ast.FunctionDef
-        ):
+        if isinstance(node, ast.FunctionDef):
+            return node
+        if known is None:  # Python 3.12 does not say where a lambda that only returns a constant stands
+            if isinstance(node.body, ast.Constant):
+                return node
+        elif (node.lineno, node.col_offset) <= known <= (node.end_lineno or node.lineno, node.end_col_offset or 0):
             return node
     return None
