@@ -14,7 +14,10 @@ a second that a program which never convolves should not pay.
 | ``correlation`` | correlation, its input gradient, its weight gradient |
 | ``products``, ``outer`` | ... in register tiles: sums of matrix products, and of outer products |
 | ``gather`` | ... which source pixels a target pixel needs |
-| ``pixels``, ``planes`` | ... products with channels, and with pixels, in the lanes of vectors |
+| ``pixels``, ``narrow`` | ... products with channels, and, of few channels, with pixels in the lanes of vectors |
+| ``grouped``, ``planes`` | small groups and depthwise: channels last, and planes as they lie |
+| ``stencil`` | ... their register tiles |
+| ``moving`` | rows copied and transposed in vectors |
 | ``packing`` | ... kernels, in the order in which tiles read them |
 | ``loops`` | ... in plain loops, where tiles do not serve |
 | ``emitter``, ``tile`` | vectors of this machine, and the register tiles |
