@@ -42,13 +42,18 @@ import numpy as np
 
 from . import memory
 from .errors import AutodiffError, explain_failure
-from .memory import SEALS, settle
-from .tape import STATE, Output, Record, made_at, new_record
+from .memory import SEALS, next_number, settle
+from .tape import STATE, Output, Record, keep, made_at, new_record
 from .tensor import Tensor, raw, wrap
 
 __all__ = ["PRIMITIVES", "Primitive", "primitive", "repeat_to", "unbroadcast"]
 
 Rule = Callable[..., Any]
+
+_new = object.__new__
+
+# What rules return: of arrays without axes, NumPy's functions make scalars.
+_ARRAYS = (np.ndarray, np.generic)
 
 # Where a rule finds a value: (kind, which).
 _ARGUMENT, _ANSWER, _RESIDUAL, _SHAPE, _DTYPE, _SETTING, _INDEX = range(7)
@@ -77,13 +82,15 @@ class _Plan:
     joint : (rule, sources) or None
         The same for a joint rule.
     pick : callable or None
-        Takes what goes into ``Record.saved`` from the tuple of the arguments' arrays and the output; None if these do
-        not suffice.
+        Takes what goes into ``Record.saved`` from a tuple: the arguments' arrays, the output, and with `shapes` the
+        arguments' shapes; None if these do not suffice.
+    shapes : bool
+        Whether `pick` takes any shape.
     fixed : int
         Number of array arguments before the variadic ones.
     """
 
-    __slots__ = ("fixed", "joint", "pick", "primitive", "rules", "saves")
+    __slots__ = ("fixed", "joint", "pick", "primitive", "rules", "saves", "shapes")
 
     def __init__(self, primitive: Primitive) -> None:
         self.primitive = primitive
@@ -92,6 +99,7 @@ class _Plan:
         self.rules: list[tuple[int, Rule | None, int, tuple[Any, ...]]] = []
         self.joint: tuple[Rule, tuple[Any, ...]] | None = None
         self.pick: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None = None
+        self.shapes = False
 
     def slot(self, kind: int, which: int) -> int:
         """Position in ``saved`` of a value, which is added if it is not there yet."""
@@ -121,6 +129,19 @@ class _Plan:
                 else:
                     saved.append(tuple([read(array) for array in arrays[self.fixed :]]))
         return tuple(saved)
+
+
+class _Plans(dict[int, _Plan]):
+    """The plans of a primitive, by the pattern of requested arguments; each is made when it is first asked for."""
+
+    __slots__ = ("primitive",)
+
+    def __init__(self, primitive: Primitive) -> None:
+        self.primitive = primitive
+
+    def __missing__(self, pattern: int) -> _Plan:
+        plan = self[pattern] = self.primitive._plan(pattern)
+        return plan
 
 
 class Primitive:
@@ -173,7 +194,7 @@ class Primitive:
         self.arguments = tuple(arguments)
         self._rules: dict[str, Rule] = {}
         self._joint: Rule | None = None
-        self._plans: dict[int, _Plan] = {}
+        self._plans = _Plans(self)
         PRIMITIVES.add(self)
 
     def __repr__(self) -> str:
@@ -276,7 +297,7 @@ class Primitive:
                     in_saved = all(type(source) is int and source >= 0 for source in sources)
                     plan.rules.append((argnum, rule, len(sources) if in_saved else -1, sources))
         plan.pick = _picker(plan.saves, pattern.bit_length() - 1)
-        self._plans[pattern] = plan
+        plan.shapes = any(kind == _SHAPE for kind, _ in plan.saves)
         return plan
 
     def _argument(self, argnum: int) -> str:
@@ -292,8 +313,9 @@ class Primitive:
 
     # --- forward ----------------------------------------------------------------------------------------
 
+    # These three are the cost of every operation: written for speed, each in one piece.
+
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        # This is the cost of every operation: it is written for speed, in one piece.
         arrays: list[Any] = []
         parents: list[Any] = []
         any_tensor = False
@@ -332,9 +354,10 @@ class Primitive:
             array = output._array
             dtype = array.dtype
             if recording and dtype.kind in "fc":
-                plan = self._plans.get(pattern) or self._plan(pattern)
+                plan = self._plans[pattern]
                 if untouched and plan.pick is not None:
-                    saved = plan.pick((*arrays, array))
+                    shapes = map(_shape, arrays) if plan.shapes else ()
+                    saved = plan.pick((*arrays, array, *shapes))
                 else:
                     saved = plan.save(args, arrays, array, residuals)
                 output._node = new_record(
@@ -342,31 +365,58 @@ class Primitive:
                 )
         return output
 
-    def unary(self, x: Any) -> Any:
-        """``self(x)`` for a universal function of one argument: the usual case of a call, unrolled."""
-        if type(x) is not Tensor or x._exposed:
-            return self(x)
+    def unary(self, x: Any, settings: dict[str, Any] = _NO_SETTINGS) -> Any:
+        """``self(x, **settings)`` for one array and one output: the usual case of a call, unrolled.
+
+        The record keeps `settings` itself, which nobody may change.
+        """
+        if type(x) is not Tensor or x._exposed or self.residuals:
+            return self(x, **settings)
+        given = x._array
         try:
-            array = self.forward(x._array)
+            array = self.forward(given, **settings) if settings else self.forward(given)
         except Exception as error:
-            explain_failure(error, self._describe([x._array]))
+            explain_failure(error, self._describe([given]))
             raise
         if type(array) is not np.ndarray:
             array = np.asarray(array)
+        output: Tensor = _new(Tensor)
+        output._leaf = None
+        output._exposed = output._shared = False
+        if array is given:  # a forward that hands its argument through
+            array = array.view()
+        base = array.base
+        if base is not None and (base is given or base is given.base):
+            x._shared = output._shared = True
+        output._array = array
         node = x._node
-        if node is None:
-            return wrap(array)
-        recording, tapes = STATE.get()
-        dtype = array.dtype
-        if not recording or dtype.kind not in "fc":
-            return wrap(array)
-        plan = self._plans.get(3) or self._plan(3)
-        saved = plan.pick((x._array, array))  # type: ignore[misc]
-        args = (x._array,) if tapes else ()
-        return wrap(array, new_record(plan, _NO_SETTINGS, (node,), saved, array.shape, dtype, tapes, args))
+        if node is not None:
+            recording, tapes = STATE.get()
+            dtype = array.dtype
+            if recording and (dtype is node.dtype or dtype.kind in "fc"):
+                plan = self._plans[3]
+                if plan.pick is not None:
+                    saved = plan.pick((given, array, node.shape))
+                else:
+                    saved = plan.save((x,), (given,), array, ())
+                record = Record()
+                record.number = next_number()
+                record.plan = plan
+                record.settings = settings
+                record.parents = (node,)
+                record.saved = saved
+                record.shape = array.shape
+                record.dtype = dtype
+                record.kept = False
+                if tapes:
+                    keep(tapes, record, (given,))
+                output._node = record
+                return output
+        output._node = None
+        return output
 
     def binary(self, x: Any, y: Any) -> Any:
-        """``self(x, y)`` for a universal function of two arguments: the usual case of a call, unrolled."""
+        """``self(x, y)`` for two arrays, of which the output is no view, and no settings: a call, unrolled."""
         a, b = x, y
         x_node = y_node = None
         if type(x) is Tensor and not x._exposed:
@@ -384,20 +434,37 @@ class Primitive:
             raise
         if type(array) is not np.ndarray:
             array = np.asarray(array)
+        output: Tensor = _new(Tensor)
+        output._array = array
+        output._leaf = None
+        output._exposed = output._shared = False
         pattern = (4 if x_node is None else 6) if y_node is None else (5 if x_node is None else 7)
-        if pattern == 4:
-            return wrap(array)
-        recording, tapes = STATE.get()
-        dtype = array.dtype
-        if not recording or dtype.kind not in "fc":
-            return wrap(array)
-        plan = self._plans.get(pattern) or self._plan(pattern)
-        if plan.pick is not None:
-            saved = plan.pick((a, b, array))
-        else:
-            saved = plan.save((x, y), (a, b), array, ())
-        args = (a, b) if tapes else ()
-        return wrap(array, new_record(plan, _NO_SETTINGS, (x_node, y_node), saved, array.shape, dtype, tapes, args))
+        if pattern != 4:
+            recording, tapes = STATE.get()
+            dtype = array.dtype
+            if recording and dtype.kind in "fc":
+                plan = self._plans[pattern]
+                if plan.shapes:
+                    saved = plan.pick((a, b, array, _shape(a), _shape(b))) # type: ignore[misc]
+                elif plan.pick is not None:
+                    saved = plan.pick((a, b, array))
+                else:
+                    saved = plan.save((x, y), (a, b), array, ())
+                record = Record()
+                record.number = next_number()
+                record.plan = plan
+                record.settings = _NO_SETTINGS
+                record.parents = (x_node, y_node)
+                record.saved = saved
+                record.shape = array.shape
+                record.dtype = dtype
+                record.kept = False
+                if tapes:
+                    keep(tapes, record, (a, b))
+                output._node = record
+                return output
+        output._node = None
+        return output
 
     def _finish_multiple(
         self,
@@ -414,7 +481,7 @@ class Primitive:
         recording, tapes = STATE.get()
         if recording and pattern != 1 << len(args) and any(output.dtype.kind in "fc" for output in outputs):
             answer = tuple([output._array for output in outputs])
-            plan = self._plans.get(pattern) or self._plan(pattern)
+            plan = self._plans[pattern]
             saved = plan.save(args, arrays, answer, residuals)
             shapes = tuple([array.shape for array in answer])
             dtypes = tuple([array.dtype for array in answer])
@@ -516,8 +583,11 @@ class Primitive:
                 raise
             if turned and cotangent is not None:
                 cotangent = np.conjugate(cotangent)
-            if create_graph or not (
-                type(cotangent) is np.ndarray and cotangent.dtype is parent.dtype and cotangent.shape == parent.shape
+            if (
+                create_graph
+                or not isinstance(cotangent, _ARRAYS)
+                or cotangent.dtype is not parent.dtype
+                or cotangent.shape != parent.shape
             ):
                 cotangent = self._fit(cotangent, argnum, parent, create_graph)
             result.append((parent, cotangent))
@@ -639,19 +709,14 @@ class Primitive:
 
 
 def _picker(saves: list[tuple[int, int]], count: int) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
-    """A function that takes what is saved from the tuple of `count` arguments and the output, where that suffices."""
-    read: dict[int, Callable[[Any], Any] | None] = {_ARGUMENT: None, _ANSWER: None, _SHAPE: _shape, _DTYPE: _dtype}
-    if any(kind not in read or (kind != _ANSWER and not 0 <= which < count) for kind, which in saves):
+    """`_Plan.pick` for `count` arguments."""
+    first = {_ARGUMENT: 0, _ANSWER: count, _SHAPE: count + 1}
+    if any(kind not in first or not 0 <= which < count for kind, which in saves):
         return None
-    picks = [(count if kind == _ANSWER else which, read[kind]) for kind, which in saves]
-    if not picks:
-        return lambda values: ()
-    if any(reader for _, reader in picks):
-        return lambda values: tuple([values[k] if reader is None else reader(values[k]) for k, reader in picks])
-    if len(picks) == 1:
-        position = picks[0][0]
-        return lambda values: (values[position],)
-    return itemgetter(*[position for position, _ in picks])
+    places = [first[kind] + which for kind, which in saves]
+    start, stop = (places[0], places[-1] + 1) if places else (0, 0)
+    # Of a slice, an itemgetter makes a tuple also of one item or none.
+    return itemgetter(slice(start, stop)) if places == list(range(start, stop)) else itemgetter(*places)
 
 
 def _keep(arg: Any) -> Any:

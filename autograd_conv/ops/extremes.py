@@ -46,10 +46,12 @@ def _extreme(name: str, numpy_function: Any, which: str) -> Callable[..., Tensor
         initial: Any = None,
         where: Any = True,
     ) -> Tensor:
-        more = {} if initial is None else {"initial": initial}
+        settings = {"axis": tupled(axis), "keepdims": keepdims}
+        if initial is not None:
+            settings["initial"] = initial
         if where is not True:
-            more["where"] = np.array(raw(where), bool)
-        return finish(name, prim(asarray(a), axis=tupled(axis), keepdims=keepdims, **more), out)
+            settings["where"] = np.array(raw(where), bool)
+        return finish(name, prim.unary(asarray(a), settings), out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{which} element over axes; NaN if there is one.

@@ -82,7 +82,7 @@ _scatter.defvjp(x=lambda g, key: _getitem(g, key=key))
 
 
 def _get(tensor: Tensor, key: Any) -> Tensor:
-    result: Tensor = _getitem(tensor, key=_freeze(key))
+    result: Tensor = _getitem.unary(tensor, {"key": _freeze(key)})
     return result
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..dispatch import FUNCTIONS, OPERATORS, implements
 from ..primitive import Primitive, primitive
 from ..tensor import ArrayLike, Tensor, assign_out
-from .conversion import asarray
+from .conversion import asarray, tensor_of
 from .shape import expand_dims, moveaxis, ravel, reshape, roll, squeeze, transpose
 
 __all__ = ["cross", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "vdot", "vecdot", "vecmat"]
@@ -68,7 +68,10 @@ def matmul(x1: ArrayLike, x2: ArrayLike, /, out: Any = None, *, dtype: Any = Non
     ValueError
         If the inner lengths differ, or a factor has no axes.
     """
-    result: Tensor = _matmul(asarray(x1, dtype), asarray(x2, dtype))
+    if dtype is None:
+        result: Tensor = _matmul.binary(tensor_of(x1), tensor_of(x2))
+    else:
+        result = _matmul(asarray(x1, dtype), asarray(x2, dtype))
     return result if out is None else assign_out("matmul", out, result)
 
 
@@ -145,11 +148,11 @@ def dot(a: ArrayLike, b: ArrayLike, out: Any = None) -> Tensor:
     ValueError
         If the lengths of the summed axes differ.
     """
-    x, y = asarray(a), asarray(b)
+    x, y = tensor_of(a), tensor_of(b)
     if x.ndim == 0 or y.ndim == 0:
         result = x * y
     elif x.ndim <= 2 and y.ndim <= 2:
-        result = _matmul(x, y)
+        result = _matmul.binary(x, y)
     else:
         result = tensordot(x, y, (-1, -2 if y.ndim > 1 else 0))
     return result if out is None else assign_out("dot", out, result)

@@ -16,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..dispatch import implements
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor
-from .conversion import asarray, copy
+from .conversion import asarray, copy, tensor_of
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "broadcast_to", "expand_dims", "flip",
@@ -89,7 +89,7 @@ def reshape(a: ArrayLike, /, shape: int | Sequence[int], order: str = "C", *, co
     ValueError
         If the numbers of elements differ.
     """
-    values = asarray(a)
+    values = tensor_of(a)
     if isinstance(shape, (list, Tensor, np.ndarray)):
         shape = tuple([operator.index(n) for n in shape])
     if order == "F":
@@ -97,7 +97,7 @@ def reshape(a: ArrayLike, /, shape: int | Sequence[int], order: str = "C", *, co
         return transpose(reshape(transpose(values), sizes[::-1]))
     if order not in ("C", "A"):
         raise ValueError(f"reshape: order is {order!r}; it must be 'C', 'F' or 'A'")
-    result: Tensor = _reshape(values, shape=shape)
+    result: Tensor = _reshape.unary(values, {"shape": shape})
     return result
 
 
@@ -121,7 +121,7 @@ def transpose(a: ArrayLike, axes: Sequence[int] | None = None) -> Tensor:
     -------
     Tensor
     """
-    result: Tensor = _transpose(asarray(a), axes=None if axes is None else tuple(axes))
+    result: Tensor = _transpose.unary(tensor_of(a), {"axes": None if axes is None else tuple(axes)})
     return result
 
 
@@ -131,21 +131,21 @@ permute_dims = transpose
 @implements(np.matrix_transpose)
 def matrix_transpose(x: ArrayLike, /) -> Tensor:
     """Exchange the last two axes."""
-    result: Tensor = _matrix_transpose(asarray(x))
+    result: Tensor = _matrix_transpose.unary(tensor_of(x))
     return result
 
 
 @implements(np.swapaxes)
 def swapaxes(a: ArrayLike, axis1: int, axis2: int) -> Tensor:
     """Exchange two axes."""
-    result: Tensor = _swapaxes(asarray(a), axis1=axis1, axis2=axis2)
+    result: Tensor = _swapaxes.unary(tensor_of(a), {"axis1": axis1, "axis2": axis2})
     return result
 
 
 @implements(np.moveaxis)
 def moveaxis(a: ArrayLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """Move axes to other positions; the others keep their order."""
-    result: Tensor = _moveaxis(asarray(a), source=source, to=destination)
+    result: Tensor = _moveaxis.unary(tensor_of(a), {"source": source, "to": destination})
     return result
 
 
@@ -168,14 +168,14 @@ def squeeze(a: ArrayLike, axis: Axes = None) -> Tensor:
     ValueError
         If an axis in `axis` has another length.
     """
-    result: Tensor = _squeeze(asarray(a), axis=tuple(axis) if isinstance(axis, list) else axis)
+    result: Tensor = _squeeze.unary(tensor_of(a), {"axis": tuple(axis) if isinstance(axis, list) else axis})
     return result
 
 
 @implements(np.expand_dims)
 def expand_dims(a: ArrayLike, axis: int | Sequence[int]) -> Tensor:
     """Insert axes of length one; `axis` gives their positions in the result."""
-    result: Tensor = _expand_dims(asarray(a), axis=axis)
+    result: Tensor = _expand_dims.unary(tensor_of(a), {"axis": axis})
     return result
 
 
@@ -188,7 +188,9 @@ def broadcast_to(array: ArrayLike, shape: int | Sequence[int], subok: bool = Fal
     ValueError
         If the shape of `array` does not broadcast to `shape`.
     """
-    result: Tensor = _broadcast_to(asarray(array), shape=shape if isinstance(shape, int) else tuple(shape))
+    result: Tensor = _broadcast_to.unary(
+        tensor_of(array), {"shape": shape if isinstance(shape, int) else tuple(shape)}
+    )
     return result
 
 
@@ -223,7 +225,7 @@ atleast_1d, atleast_2d, atleast_3d = _at_least(1), _at_least(2), _at_least(3)
 @implements(np.flip)
 def flip(m: ArrayLike, axis: Axes = None) -> Tensor:
     """Reverse the order of elements along axes; along all by default."""
-    result: Tensor = _flip(asarray(m), axis=axis)
+    result: Tensor = _flip.unary(tensor_of(m), {"axis": axis})
     return result
 
 
@@ -272,5 +274,5 @@ def roll(a: ArrayLike, shift: int | Sequence[int], axis: Axes = None) -> Tensor:
     -------
     Tensor
     """
-    result: Tensor = _roll(asarray(a), shift=shift, axis=axis)
+    result: Tensor = _roll.unary(tensor_of(a), {"shift": shift, "axis": axis})
     return result
