@@ -82,8 +82,8 @@ class _Plan:
     joint : (rule, sources) or None
         The same for a joint rule.
     pick : callable or None
-        Takes what goes into ``Record.saved`` from a tuple: the arguments' arrays, the output, and with `shapes` the
-        arguments' shapes; None if these do not suffice.
+        Takes what goes into ``Record.saved`` from a tuple: the arguments' arrays, the output, the residuals, and with
+        `shapes` the arguments' shapes; None if these do not suffice. Of variadic arguments it takes a tuple.
     shapes : bool
         Whether `pick` takes any shape.
     fixed : int
@@ -296,7 +296,8 @@ class Primitive:
                     sources = () if rule is None else place(self._parse(rule), argnum)
                     in_saved = all(type(source) is int and source >= 0 for source in sources)
                     plan.rules.append((argnum, rule, len(sources) if in_saved else -1, sources))
-        plan.pick = _picker(plan.saves, pattern.bit_length() - 1)
+        count = len(self.arguments) + 1 if self.variadic else pattern.bit_length() - 1
+        plan.pick = _picker(plan.saves, count, len(self.residuals))
         plan.shapes = any(kind == _SHAPE for kind, _ in plan.saves)
         return plan
 
@@ -326,13 +327,15 @@ class Primitive:
                 any_tensor = True
                 if arg._exposed:
                     settle(arg)
-                    untouched = untouched and not arg._exposed
+                    if arg._exposed:
+                        untouched = False
                 arrays.append(arg._array)
                 node = arg._node
                 parents.append(node)
                 pattern += pattern if node is None else pattern + 1
             else:
-                untouched = untouched and not isinstance(arg, np.ndarray)
+                if isinstance(arg, np.ndarray):
+                    untouched = False
                 arrays.append(arg)
                 parents.append(None)
                 pattern += pattern
@@ -356,8 +359,7 @@ class Primitive:
             if recording and dtype.kind in "fc":
                 plan = self._plans[pattern]
                 if untouched and plan.pick is not None:
-                    shapes = map(_shape, arrays) if plan.shapes else ()
-                    saved = plan.pick((*arrays, array, *shapes))
+                    saved = plan.pick(self._savable(arrays, array, residuals, plan.shapes))
                 else:
                     saved = plan.save(args, arrays, array, residuals)
                 output._node = new_record(
@@ -370,7 +372,7 @@ class Primitive:
 
         The record keeps `settings` itself, which nobody may change.
         """
-        if type(x) is not Tensor or x._exposed or self.residuals:
+        if type(x) is not Tensor or x._exposed:
             return self(x, **settings)
         given = x._array
         try:
@@ -378,6 +380,9 @@ class Primitive:
         except Exception as error:
             explain_failure(error, self._describe([given]))
             raise
+        residuals: Sequence[Any] = ()
+        if self.residuals:
+            array, *residuals = array
         if type(array) is not np.ndarray:
             array = np.asarray(array)
         output: Tensor = _new(Tensor)
@@ -396,9 +401,9 @@ class Primitive:
             if recording and (dtype is node.dtype or dtype.kind in "fc"):
                 plan = self._plans[3]
                 if plan.pick is not None:
-                    saved = plan.pick((given, array, node.shape))
+                    saved = plan.pick((given, array, *residuals, node.shape))
                 else:
-                    saved = plan.save((x,), (given,), array, ())
+                    saved = plan.save((x,), (given,), array, residuals)
                 record = Record()
                 record.number = next_number()
                 record.plan = plan
@@ -490,6 +495,16 @@ class Primitive:
                 if output.dtype.kind in "fc":
                     output._node = Output(record, k)
         return outputs
+
+    def _savable(self, arrays: list[Any], array: Any, residuals: Sequence[Any], shapes: bool) -> tuple[Any, ...]:
+        """What `_Plan.pick` picks from."""
+        if self.variadic is None:
+            return (*arrays, array, *residuals, *(map(_shape, arrays) if shapes else ()))
+        fixed = len(self.arguments)
+        first, others = arrays[:fixed], tuple(arrays[fixed:])
+        if not shapes:
+            return (*first, others, array, *residuals)
+        return (*first, others, array, *residuals, *map(_shape, first), tuple([_shape(other) for other in others]))
 
     def _own(self, array: Any, args: tuple[Any, ...], arrays: list[Any]) -> Tensor:
         """A Tensor around an output, which may be a view of an argument."""
@@ -699,7 +714,9 @@ class Primitive:
             elif kind == _ARGUMENT:
                 value = tuple([_with_node(v, node) for v, node in zip(value, record.parents[fixed:])])
             elif kind == _ANSWER and self.multiple:
-                value = tuple([wrap(v, Output(record, k)) for k, v in enumerate(value)])
+                value = tuple(
+                    [wrap(v, Output(record, k) if v.dtype.kind in "fc" else None) for k, v in enumerate(value)]
+                )
             elif kind == _ANSWER:
                 value = wrap(value, record)
             elif kind == _RESIDUAL:
@@ -708,12 +725,15 @@ class Primitive:
         return tuple(values)
 
 
-def _picker(saves: list[tuple[int, int]], count: int) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
-    """`_Plan.pick` for `count` arguments."""
-    first = {_ARGUMENT: 0, _ANSWER: count, _SHAPE: count + 1}
-    if any(kind not in first or not 0 <= which < count for kind, which in saves):
+def _picker(
+    saves: list[tuple[int, int]], count: int, residuals: int
+) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
+    """`_Plan.pick` for `count` arguments, of which -1 stands for the variadic ones: the last."""
+    first = {_ARGUMENT: 0, _ANSWER: count, _RESIDUAL: count + 1, _SHAPE: count + 1 + residuals}
+    # An argument that was left away has no place.
+    if any(kind not in first or (which >= count and kind != _RESIDUAL) for kind, which in saves):
         return None
-    places = [first[kind] + which for kind, which in saves]
+    places = [first[kind] + (which if which >= 0 else count - 1) for kind, which in saves]
     start, stop = (places[0], places[-1] + 1) if places else (0, 0)
     # Of a slice, an itemgetter makes a tuple also of one item or none.
     return itemgetter(slice(start, stop)) if places == list(range(start, stop)) else itemgetter(*places)

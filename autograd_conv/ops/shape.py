@@ -6,6 +6,7 @@ undone by the inverse transposition, a roll by the opposite roll.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +30,12 @@ Axes = int | Sequence[int] | None
 
 def _inverse(axes: Any) -> Any:
     """The axes of the transposition that undoes one."""
-    return None if axes is None else tuple(np.argsort([axis % len(axes) for axis in axes]).tolist())
+    if axes is None:
+        return None
+    inverse = [0] * len(axes)
+    for k, axis in enumerate(axes):
+        inverse[axis] = k
+    return tuple(inverse)
 
 
 def _opposite(shift: Any) -> Any:
@@ -41,17 +47,41 @@ def _back(g: Any, x_shape: tuple[int, ...]) -> Any:
     return g.reshape(x_shape)
 
 
+def _expand(x: Any, *, axis: Any) -> Any:
+    if type(axis) is not int or not -x.ndim - 1 <= axis <= x.ndim:
+        return np.expand_dims(x, axis)
+    if axis < 0:
+        axis += x.ndim + 1
+    return x[(slice(None),) * axis + (None,)]
+
+
+# Above so many elements a view takes less time than writing them out.
+_WRITTEN_OUT = 1024
+
+
+def _repeat(x: Any, *, shape: Any) -> Any:
+    """Small results are written out, since ``np.broadcast_to`` takes 2 microseconds."""
+    if type(shape) is not tuple or len(shape) < x.ndim or math.prod(shape) > _WRITTEN_OUT:
+        return np.broadcast_to(x, shape)
+    try:
+        result = np.empty(shape, x.dtype)
+        result[...] = x
+    except (TypeError, ValueError):
+        return np.broadcast_to(x, shape)  # whose message is right
+    return result
+
+
 _reshape = primitive(lambda x, *, shape: x.reshape(shape), name="reshape").defvjp(x=_back)
-_squeeze = primitive(lambda x, *, axis: np.squeeze(x, axis), name="squeeze").defvjp(x=_back)
-_expand_dims = primitive(lambda x, *, axis: np.expand_dims(x, axis), name="expand_dims").defvjp(x=_back)
+_squeeze = primitive(lambda x, *, axis: x.squeeze(axis), name="squeeze").defvjp(x=_back)
+_expand_dims = primitive(_expand, name="expand_dims").defvjp(x=_back)
 _transpose = primitive(lambda x, *, axes: x.transpose(axes), name="transpose").defvjp(
-    x=lambda g, axes: np.transpose(g, _inverse(axes))
+    x=lambda g, axes: g.transpose(_inverse(axes))
 )
 _matrix_transpose = primitive(np.matrix_transpose, name="matrix_transpose", arguments=("x",)).defvjp(
     x=lambda g: np.matrix_transpose(g)
 )
-_swapaxes = primitive(lambda x, *, axis1, axis2: np.swapaxes(x, axis1, axis2), name="swapaxes").defvjp(
-    x=lambda g, axis1, axis2: np.swapaxes(g, axis1, axis2)
+_swapaxes = primitive(lambda x, *, axis1, axis2: x.swapaxes(axis1, axis2), name="swapaxes").defvjp(
+    x=lambda g, axis1, axis2: g.swapaxes(axis1, axis2)
 )
 _moveaxis = primitive(lambda x, *, source, to: np.moveaxis(x, source, to), name="moveaxis").defvjp(
     x=lambda g, source, to: np.moveaxis(g, to, source)
@@ -61,7 +91,7 @@ _roll = primitive(lambda x, *, shift, axis: np.roll(x, shift, axis), name="roll"
     x=lambda g, shift, axis: np.roll(g, _opposite(shift), axis)
 )
 # The engine sums the cotangent over the repeated axes.
-_broadcast_to = primitive(lambda x, *, shape: np.broadcast_to(x, shape), name="broadcast_to", broadcasts=True).defvjp(
+_broadcast_to = primitive(_repeat, name="broadcast_to", broadcasts=True).defvjp(
     x=lambda g: g
 )
 
