@@ -36,6 +36,7 @@ import math
 import weakref
 from collections.abc import Callable, Sequence
 from operator import itemgetter
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,11 @@ __all__ = ["PRIMITIVES", "Primitive", "primitive", "repeat_to", "unbroadcast"]
 Rule = Callable[..., Any]
 
 _new = object.__new__
+
+_NUMBERS = frozenset([float, int])
+
+# References to an array that a call alone holds: the name it has there, and the argument of getrefcount.
+_OWN_RESULT = 2
 
 # What rules return: of arrays without axes, NumPy's functions make scalars.
 _ARRAYS = (np.ndarray, np.generic)
@@ -314,16 +320,20 @@ class Primitive:
 
     # --- forward ----------------------------------------------------------------------------------------
 
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        return self.apply(args, settings)
+
     # These three are the cost of every operation: written for speed, each in one piece.
 
-    def __call__(self, *args: Any, **settings: Any) -> Any:
+    def apply(self, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """``self(*args, **settings)``. The record keeps `settings` itself, which nobody may change."""
         arrays: list[Any] = []
         parents: list[Any] = []
         any_tensor = False
         untouched = True  # nobody but us can write to the arrays
         pattern = 1  # a leading one, then for each argument whether it has a node
         for arg in args:
-            if isinstance(arg, Tensor):
+            if type(arg) is Tensor or isinstance(arg, Tensor):
                 any_tensor = True
                 if arg._exposed:
                     settle(arg)
@@ -351,7 +361,10 @@ class Primitive:
             return result
         if self.multiple:
             return self._finish_multiple(result, args, arrays, parents, pattern, settings, residuals)
-        output = self._own(result, args, arrays)
+        if type(result) is np.ndarray and result.base is None and getrefcount(result) <= _OWN_RESULT:
+            output = wrap(result)  # of memory that nobody else holds
+        else:
+            output = self._own(result, args, arrays)
         if pattern != 1 << len(args):
             recording, tapes = STATE.get()
             array = output._array
@@ -359,7 +372,15 @@ class Primitive:
             if recording and dtype.kind in "fc":
                 plan = self._plans[pattern]
                 if untouched and plan.pick is not None:
-                    saved = plan.pick(self._savable(arrays, array, residuals, plan.shapes))
+                    shapes: Sequence[Any] = ()
+                    if plan.shapes:
+                        shapes = [a.shape if type(a) is np.ndarray else _shape(a) for a in arrays]
+                    if self.variadic is None:
+                        saved = plan.pick((*arrays, array, *residuals, *shapes))
+                    else:
+                        fixed = plan.fixed
+                        first, others = arrays[:fixed], tuple(arrays[fixed:])
+                        saved = plan.pick((*first, others, array, *residuals, *shapes[:fixed], tuple(shapes[fixed:])))
                 else:
                     saved = plan.save(args, arrays, array, residuals)
                 output._node = new_record(
@@ -373,7 +394,7 @@ class Primitive:
         The record keeps `settings` itself, which nobody may change.
         """
         if type(x) is not Tensor or x._exposed:
-            return self(x, **settings)
+            return self.apply((x,), settings)
         given = x._array
         try:
             array = self.forward(given, **settings) if settings else self.forward(given)
@@ -424,14 +445,19 @@ class Primitive:
         """``self(x, y)`` for two arrays, of which the output is no view, and no settings: a call, unrolled."""
         a, b = x, y
         x_node = y_node = None
+        untouched = True
         if type(x) is Tensor and not x._exposed:
             a, x_node = x._array, x._node
-        elif type(x) is not float and type(x) is not int:
-            return self(x, y)
+        elif type(x) is np.ndarray:
+            untouched = False
+        elif type(x) not in _NUMBERS:
+            return self.apply((x, y), _NO_SETTINGS)
         if type(y) is Tensor and not y._exposed:
             b, y_node = y._array, y._node
-        elif type(y) is not float and type(y) is not int:
-            return self(x, y)
+        elif type(y) is np.ndarray:
+            untouched = False
+        elif type(y) not in _NUMBERS:
+            return self.apply((x, y), _NO_SETTINGS)
         try:
             array = self.forward(a, b)
         except Exception as error:
@@ -449,12 +475,12 @@ class Primitive:
             dtype = array.dtype
             if recording and dtype.kind in "fc":
                 plan = self._plans[pattern]
-                if plan.shapes:
-                    saved = plan.pick((a, b, array, _shape(a), _shape(b))) # type: ignore[misc]
-                elif plan.pick is not None:
-                    saved = plan.pick((a, b, array))
-                else:
+                if not untouched or plan.pick is None:
                     saved = plan.save((x, y), (a, b), array, ())
+                elif plan.shapes:
+                    saved = plan.pick((a, b, array, _shape(a), _shape(b)))
+                else:
+                    saved = plan.pick((a, b, array))
                 record = Record()
                 record.number = next_number()
                 record.plan = plan
@@ -495,16 +521,6 @@ class Primitive:
                 if output.dtype.kind in "fc":
                     output._node = Output(record, k)
         return outputs
-
-    def _savable(self, arrays: list[Any], array: Any, residuals: Sequence[Any], shapes: bool) -> tuple[Any, ...]:
-        """What `_Plan.pick` picks from."""
-        if self.variadic is None:
-            return (*arrays, array, *residuals, *(map(_shape, arrays) if shapes else ()))
-        fixed = len(self.arguments)
-        first, others = arrays[:fixed], tuple(arrays[fixed:])
-        if not shapes:
-            return (*first, others, array, *residuals)
-        return (*first, others, array, *residuals, *map(_shape, first), tuple([_shape(other) for other in others]))
 
     def _own(self, array: Any, args: tuple[Any, ...], arrays: list[Any]) -> Tensor:
         """A Tensor around an output, which may be a view of an argument."""
@@ -747,7 +763,7 @@ def _keep(arg: Any) -> Any:
 
 
 def _shape(array: Any) -> tuple[int, ...]:
-    return array.shape if isinstance(array, np.ndarray) else np.shape(array)
+    return array.shape if type(array) is np.ndarray else np.shape(array)
 
 
 def _dtype(array: Any) -> np.dtype[Any]:

@@ -112,7 +112,7 @@ def concatenate(
     tensors = _tensors("concatenate", arrays, dtype)
     if axis is None:
         tensors, axis = [ravel(tensor) for tensor in tensors], 0
-    result: Tensor = _concatenate(*tensors, axis=axis)
+    result: Tensor = _concatenate.apply(tensors, {"axis": axis})
     return result if out is None else assign_out("concatenate", out, result)
 
 
@@ -148,7 +148,7 @@ def stack(
     ValueError
         If there are no arrays, or shapes differ.
     """
-    result: Tensor = _stack(*_tensors("stack", arrays, dtype), axis=axis)
+    result: Tensor = _stack.apply(_tensors("stack", arrays, dtype), {"axis": axis})
     return result if out is None else assign_out("stack", out, result)
 
 
