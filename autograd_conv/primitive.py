@@ -35,6 +35,7 @@ import inspect
 import math
 import weakref
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from sys import getrefcount
 from typing import Any
@@ -47,7 +48,7 @@ from .memory import SEALS, next_number, settle
 from .tape import STATE, Output, Record, keep, made_at, new_record
 from .tensor import Tensor, raw, wrap
 
-__all__ = ["PRIMITIVES", "Primitive", "primitive", "repeat_to", "unbroadcast"]
+__all__ = ["ONES", "PRIMITIVES", "ZEROS", "Primitive", "primitive", "repeat_to", "unbroadcast"]
 
 Rule = Callable[..., Any]
 
@@ -70,6 +71,21 @@ _NO_SETTINGS: dict[str, Any] = {}
 
 PRIMITIVES: weakref.WeakSet[Primitive] = weakref.WeakSet()
 """All primitives that there are."""
+
+
+class _Constants(dict[Any, np.ndarray]):
+    """A number as an array without axes, by dtype: beside a small array it costs half of what a Python number does."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __missing__(self, dtype: Any) -> np.ndarray:
+        constant = self[dtype] = np.array(self.value, dtype)
+        constant.flags.writeable = False
+        return constant
+
+
+ZEROS, ONES = _Constants(0), _Constants(1)
 
 
 class _Plan:
@@ -327,14 +343,17 @@ class Primitive:
 
     def apply(self, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """``self(*args, **settings)``. The record keeps `settings` itself, which nobody may change."""
+        for arg in args:
+            if isinstance(arg, Tensor):
+                break
+        else:
+            return self._compute(args, settings)
         arrays: list[Any] = []
         parents: list[Any] = []
-        any_tensor = False
         untouched = True  # nobody but us can write to the arrays
         pattern = 1  # a leading one, then for each argument whether it has a node
         for arg in args:
             if type(arg) is Tensor or isinstance(arg, Tensor):
-                any_tensor = True
                 if arg._exposed:
                     settle(arg)
                     if arg._exposed:
@@ -357,8 +376,6 @@ class Primitive:
         residuals: Sequence[Any] = ()
         if self.residuals:
             result, *residuals = result
-        if not any_tensor:
-            return result
         if self.multiple:
             return self._finish_multiple(result, args, arrays, parents, pattern, settings, residuals)
         if type(result) is np.ndarray and result.base is None and getrefcount(result) <= _OWN_RESULT:
@@ -393,6 +410,8 @@ class Primitive:
 
         The record keeps `settings` itself, which nobody may change.
         """
+        if type(x) is np.ndarray:
+            return self._compute((x,), settings)
         if type(x) is not Tensor or x._exposed:
             return self.apply((x,), settings)
         given = x._array
@@ -454,9 +473,9 @@ class Primitive:
             return self.apply((x, y), _NO_SETTINGS)
         if type(y) is Tensor and not y._exposed:
             b, y_node = y._array, y._node
-        elif type(y) is np.ndarray:
+        elif type(y) is np.ndarray and type(x) is Tensor:
             untouched = False
-        elif type(y) not in _NUMBERS:
+        elif type(y) not in _NUMBERS or type(x) is not Tensor:
             return self.apply((x, y), _NO_SETTINGS)
         try:
             array = self.forward(a, b)
@@ -496,6 +515,15 @@ class Primitive:
                 return output
         output._node = None
         return output
+
+    def _compute(self, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """What the forward makes of arrays, of which none is a Tensor."""
+        try:
+            result = self.forward(*args, **settings)
+        except Exception as error:
+            explain_failure(error, self._describe(args))
+            raise
+        return result[0] if self.residuals else result
 
     def _finish_multiple(
         self,
@@ -825,20 +853,29 @@ def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
     array([2., 2., 2.])
     """
     given = cotangent.shape
-    extra = len(given) - len(shape)
-    axes = list(range(extra))
-    fits = extra >= 0
-    for axis, n in enumerate(shape, extra):
-        if fits and given[axis] != n:
-            axes.append(axis)
-            fits = n == 1
-    if not fits:
+    axes = _repeated_axes(given, shape)
+    if axes is None:
         # A rule may return less than the broadcast shape (a constant, say): repeat it first.
         if np.broadcast_shapes(given, shape) != shape:
             raise ValueError(f"a cotangent of shape {given} does not fit an argument of shape {shape}")
         return repeat_to(cotangent, shape)
-    total = np.add.reduce(cotangent, axis=tuple(axes)) if axes else cotangent
+    total = np.add.reduce(cotangent, axis=axes) if axes else cotangent
     return total if total.shape == shape else total.reshape(shape)
+
+
+@lru_cache(maxsize=1024)
+def _repeated_axes(given: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The axes of shape `given` that broadcasting repeated or put in front of `shape`; None if it did not."""
+    extra = len(given) - len(shape)
+    if extra < 0:
+        return None
+    axes = list(range(extra))
+    for axis, n in enumerate(shape, extra):
+        if given[axis] != n:
+            if n != 1:
+                return None
+            axes.append(axis)
+    return tuple(axes)
 
 
 # Elements up to which repeated values are written out: NumPy's detour to a view takes about as long (2 microseconds).

@@ -789,8 +789,10 @@ def seed_for(function: str, output: Tensor, grad: ArrayLike | None) -> np.ndarra
                 f"{function}: a Tensor of shape {output.shape} is no scalar, so its gradient needs a seed; pass "
                 f"an array of shape {output.shape}, or reduce the Tensor to one element first"
             )
-        return np.ones(output.shape, output.dtype)
+        return np.array(1, output.dtype).reshape(output.shape)
     array = np.asarray(raw(grad))
+    if array.dtype is output.dtype and array.shape == output.shape:
+        return array
     if array.shape != output.shape:
         raise ValueError(
             f"{function}: the seed has shape {array.shape}, but the Tensor has shape {output.shape}; they must be equal"
