@@ -346,35 +346,33 @@ def shifted(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """`x` less its maximum along `axis`, in at least float32, and that maximum; NaN if all are -inf, or one is inf."""
     if x.dtype == np.float16:
         x = x.astype(np.float32)
-    top = x.max(axis=axis, keepdims=True, initial=-np.inf)
+    top = np.maximum.reduce(x, axis, None, None, True, -np.inf)
     with np.errstate(invalid="ignore", over="ignore"):
         return x - top, top
 
 
-def log_of(total: np.ndarray) -> np.ndarray:
-    """Logarithm of a sum of exponentials."""
-    with np.errstate(divide="ignore"):  # of no classes at all: -inf
-        result: np.ndarray = np.log(total)
-    return result
+def log_of(total: np.ndarray, classes: int) -> np.ndarray:
+    """Logarithm of a sum of so many exponentials, of which the largest is 1, unless there is none: -inf."""
+    return np.log(total) if classes else np.full_like(total, -np.inf)
 
 
 @primitive(name="softmax")
 def softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
     exponentials, _ = shifted(x, axis)
     np.exp(exponentials, out=exponentials)
-    exponentials /= exponentials.sum(axis=axis, keepdims=True)
+    exponentials /= np.add.reduce(exponentials, axis, None, None, True)
     return exponentials.astype(x.dtype, copy=False)
 
 
 @primitive(name="log_softmax")
 def log_softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
     exponents, _ = shifted(x, axis)
-    exponents -= log_of(np.exp(exponents).sum(axis=axis, keepdims=True))
+    exponents -= log_of(np.add.reduce(np.exp(exponents), axis, None, None, True), x.shape[axis])
     return exponents.astype(x.dtype, copy=False)
 
 
-softmax_along.defvjp(x=lambda g, ans, axis: ans * (g - np.sum(g * ans, axis=axis, keepdims=True)))
-log_softmax_along.defvjp(x=lambda g, ans, axis: g - np.exp(ans) * np.sum(g, axis=axis, keepdims=True))
+softmax_along.defvjp(x=lambda g, ans, axis: ans * (g - (g * ans).sum(axis=axis, keepdims=True)))
+log_softmax_along.defvjp(x=lambda g, ans, axis: g - np.exp(ans) * g.sum(axis=axis, keepdims=True))
 
 
 def softmax(input: ArrayLike, axis: int = -1) -> Tensor:
