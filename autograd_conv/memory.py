@@ -194,6 +194,8 @@ def settle(holder: Holder) -> None:
     """Forget that `holder` was exposed if the user let go of the array. Called before each new use."""
     if not held_elsewhere(holder):
         holder._exposed = False
+        if SEALS:  # nor does a record need the old content any more
+            SEALS.pop(id(_root(holder._array)), None)
 
 
 def save(holder: Holder) -> np.ndarray:
