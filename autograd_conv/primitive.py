@@ -35,20 +35,32 @@ import inspect
 import math
 import weakref
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from operator import itemgetter
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
 from . import memory
 from .errors import AutodiffError, explain_failure
-from .memory import SEALS, settle
-from .tape import STATE, Output, Record, made_at, new_record
+from .memory import SEALS, next_number, settle
+from .tape import STATE, Output, Record, keep, made_at, new_record
 from .tensor import Tensor, raw, wrap
 
-__all__ = ["PRIMITIVES", "Primitive", "primitive", "repeat_to", "unbroadcast"]
+__all__ = ["ONES", "PRIMITIVES", "ZEROS", "Primitive", "primitive", "repeat_to", "unbroadcast"]
 
 Rule = Callable[..., Any]
+
+_new = object.__new__
+
+_NUMBERS = frozenset([float, int])
+
+# References to an array that a call alone holds: the name it has there, and the argument of getrefcount.
+_OWN_RESULT = 2
+
+# What rules return: of arrays without axes, NumPy's functions make scalars.
+_ARRAYS = (np.ndarray, np.generic)
 
 # Where a rule finds a value: (kind, which).
 _ARGUMENT, _ANSWER, _RESIDUAL, _SHAPE, _DTYPE, _SETTING, _INDEX = range(7)
@@ -59,6 +71,21 @@ _NO_SETTINGS: dict[str, Any] = {}
 
 PRIMITIVES: weakref.WeakSet[Primitive] = weakref.WeakSet()
 """All primitives that there are."""
+
+
+class _Constants(dict[Any, np.ndarray]):
+    """A number as an array without axes, by dtype: beside a small array it costs half of what a Python number does."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __missing__(self, dtype: Any) -> np.ndarray:
+        constant = self[dtype] = np.array(self.value, dtype)
+        constant.flags.writeable = False
+        return constant
+
+
+ZEROS, ONES = _Constants(0), _Constants(1)
 
 
 class _Plan:
@@ -77,13 +104,15 @@ class _Plan:
     joint : (rule, sources) or None
         The same for a joint rule.
     pick : callable or None
-        Takes what goes into ``Record.saved`` from the tuple of the arguments' arrays and the output; None if these do
-        not suffice.
+        Takes what goes into ``Record.saved`` from a tuple: the arguments' arrays, the output, the residuals, and with
+        `shapes` the arguments' shapes; None if these do not suffice. Of variadic arguments it takes a tuple.
+    shapes : bool
+        Whether `pick` takes any shape.
     fixed : int
         Number of array arguments before the variadic ones.
     """
 
-    __slots__ = ("fixed", "joint", "pick", "primitive", "rules", "saves")
+    __slots__ = ("fixed", "joint", "pick", "primitive", "rules", "saves", "shapes")
 
     def __init__(self, primitive: Primitive) -> None:
         self.primitive = primitive
@@ -92,6 +121,7 @@ class _Plan:
         self.rules: list[tuple[int, Rule | None, int, tuple[Any, ...]]] = []
         self.joint: tuple[Rule, tuple[Any, ...]] | None = None
         self.pick: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None = None
+        self.shapes = False
 
     def slot(self, kind: int, which: int) -> int:
         """Position in ``saved`` of a value, which is added if it is not there yet."""
@@ -121,6 +151,19 @@ class _Plan:
                 else:
                     saved.append(tuple([read(array) for array in arrays[self.fixed :]]))
         return tuple(saved)
+
+
+class _Plans(dict[int, _Plan]):
+    """The plans of a primitive, by the pattern of requested arguments; each is made when it is first asked for."""
+
+    __slots__ = ("primitive",)
+
+    def __init__(self, primitive: Primitive) -> None:
+        self.primitive = primitive
+
+    def __missing__(self, pattern: int) -> _Plan:
+        plan = self[pattern] = self.primitive._plan(pattern)
+        return plan
 
 
 class Primitive:
@@ -173,7 +216,7 @@ class Primitive:
         self.arguments = tuple(arguments)
         self._rules: dict[str, Rule] = {}
         self._joint: Rule | None = None
-        self._plans: dict[int, _Plan] = {}
+        self._plans = _Plans(self)
         PRIMITIVES.add(self)
 
     def __repr__(self) -> str:
@@ -275,8 +318,9 @@ class Primitive:
                     sources = () if rule is None else place(self._parse(rule), argnum)
                     in_saved = all(type(source) is int and source >= 0 for source in sources)
                     plan.rules.append((argnum, rule, len(sources) if in_saved else -1, sources))
-        plan.pick = _picker(plan.saves, pattern.bit_length() - 1)
-        self._plans[pattern] = plan
+        count = len(self.arguments) + 1 if self.variadic else pattern.bit_length() - 1
+        plan.pick = _picker(plan.saves, count, len(self.residuals))
+        plan.shapes = any(kind == _SHAPE for kind, _ in plan.saves)
         return plan
 
     def _argument(self, argnum: int) -> str:
@@ -293,24 +337,34 @@ class Primitive:
     # --- forward ----------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        # This is the cost of every operation: it is written for speed, in one piece.
+        return self.apply(args, settings)
+
+    # These three are the cost of every operation: written for speed, each in one piece.
+
+    def apply(self, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """``self(*args, **settings)``. The record keeps `settings` itself, which nobody may change."""
+        for arg in args:
+            if isinstance(arg, Tensor):
+                break
+        else:
+            return self._compute(args, settings)
         arrays: list[Any] = []
         parents: list[Any] = []
-        any_tensor = False
         untouched = True  # nobody but us can write to the arrays
         pattern = 1  # a leading one, then for each argument whether it has a node
         for arg in args:
-            if isinstance(arg, Tensor):
-                any_tensor = True
+            if type(arg) is Tensor or isinstance(arg, Tensor):
                 if arg._exposed:
                     settle(arg)
-                    untouched = untouched and not arg._exposed
+                    if arg._exposed:
+                        untouched = False
                 arrays.append(arg._array)
                 node = arg._node
                 parents.append(node)
                 pattern += pattern if node is None else pattern + 1
             else:
-                untouched = untouched and not isinstance(arg, np.ndarray)
+                if isinstance(arg, np.ndarray):
+                    untouched = False
                 arrays.append(arg)
                 parents.append(None)
                 pattern += pattern
@@ -322,19 +376,28 @@ class Primitive:
         residuals: Sequence[Any] = ()
         if self.residuals:
             result, *residuals = result
-        if not any_tensor:
-            return result
         if self.multiple:
             return self._finish_multiple(result, args, arrays, parents, pattern, settings, residuals)
-        output = self._own(result, args, arrays)
+        if type(result) is np.ndarray and result.base is None and getrefcount(result) <= _OWN_RESULT:
+            output = wrap(result)  # of memory that nobody else holds
+        else:
+            output = self._own(result, args, arrays)
         if pattern != 1 << len(args):
             recording, tapes = STATE.get()
             array = output._array
             dtype = array.dtype
             if recording and dtype.kind in "fc":
-                plan = self._plans.get(pattern) or self._plan(pattern)
+                plan = self._plans[pattern]
                 if untouched and plan.pick is not None:
-                    saved = plan.pick((*arrays, array))
+                    shapes: Sequence[Any] = ()
+                    if plan.shapes:
+                        shapes = [a.shape if type(a) is np.ndarray else _shape(a) for a in arrays]
+                    if self.variadic is None:
+                        saved = plan.pick((*arrays, array, *residuals, *shapes))
+                    else:
+                        fixed = plan.fixed
+                        first, others = arrays[:fixed], tuple(arrays[fixed:])
+                        saved = plan.pick((*first, others, array, *residuals, *shapes[:fixed], tuple(shapes[fixed:])))
                 else:
                     saved = plan.save(args, arrays, array, residuals)
                 output._node = new_record(
@@ -342,41 +405,78 @@ class Primitive:
                 )
         return output
 
-    def unary(self, x: Any) -> Any:
-        """``self(x)`` for a universal function of one argument: the usual case of a call, unrolled."""
+    def unary(self, x: Any, settings: dict[str, Any] = _NO_SETTINGS) -> Any:
+        """``self(x, **settings)`` for one array and one output: the usual case of a call, unrolled.
+
+        The record keeps `settings` itself, which nobody may change.
+        """
+        if type(x) is np.ndarray:
+            return self._compute((x,), settings)
         if type(x) is not Tensor or x._exposed:
-            return self(x)
+            return self.apply((x,), settings)
+        given = x._array
         try:
-            array = self.forward(x._array)
+            array = self.forward(given, **settings) if settings else self.forward(given)
         except Exception as error:
-            explain_failure(error, self._describe([x._array]))
+            explain_failure(error, self._describe([given]))
             raise
+        residuals: Sequence[Any] = ()
+        if self.residuals:
+            array, *residuals = array
         if type(array) is not np.ndarray:
             array = np.asarray(array)
+        output: Tensor = _new(Tensor)
+        output._leaf = None
+        output._exposed = output._shared = False
+        if array is given:  # a forward that hands its argument through
+            array = array.view()
+        base = array.base
+        if base is not None and (base is given or base is given.base):
+            x._shared = output._shared = True
+        output._array = array
         node = x._node
-        if node is None:
-            return wrap(array)
-        recording, tapes = STATE.get()
-        dtype = array.dtype
-        if not recording or dtype.kind not in "fc":
-            return wrap(array)
-        plan = self._plans.get(3) or self._plan(3)
-        saved = plan.pick((x._array, array))  # type: ignore[misc]
-        args = (x._array,) if tapes else ()
-        return wrap(array, new_record(plan, _NO_SETTINGS, (node,), saved, array.shape, dtype, tapes, args))
+        if node is not None:
+            recording, tapes = STATE.get()
+            dtype = array.dtype
+            if recording and (dtype is node.dtype or dtype.kind in "fc"):
+                plan = self._plans[3]
+                if plan.pick is not None:
+                    saved = plan.pick((given, array, *residuals, node.shape))
+                else:
+                    saved = plan.save((x,), (given,), array, residuals)
+                record = Record()
+                record.number = next_number()
+                record.plan = plan
+                record.settings = settings
+                record.parents = (node,)
+                record.saved = saved
+                record.shape = array.shape
+                record.dtype = dtype
+                record.kept = False
+                if tapes:
+                    keep(tapes, record, (given,))
+                output._node = record
+                return output
+        output._node = None
+        return output
 
     def binary(self, x: Any, y: Any) -> Any:
-        """``self(x, y)`` for a universal function of two arguments: the usual case of a call, unrolled."""
+        """``self(x, y)`` for two arrays, of which the output is no view, and no settings: a call, unrolled."""
         a, b = x, y
         x_node = y_node = None
+        untouched = True
         if type(x) is Tensor and not x._exposed:
             a, x_node = x._array, x._node
-        elif type(x) is not float and type(x) is not int:
-            return self(x, y)
+        elif type(x) is np.ndarray:
+            untouched = False
+        elif type(x) not in _NUMBERS:
+            return self.apply((x, y), _NO_SETTINGS)
         if type(y) is Tensor and not y._exposed:
             b, y_node = y._array, y._node
-        elif type(y) is not float and type(y) is not int:
-            return self(x, y)
+        elif type(y) is np.ndarray and type(x) is Tensor:
+            untouched = False
+        elif type(y) not in _NUMBERS or type(x) is not Tensor:
+            return self.apply((x, y), _NO_SETTINGS)
         try:
             array = self.forward(a, b)
         except Exception as error:
@@ -384,20 +484,46 @@ class Primitive:
             raise
         if type(array) is not np.ndarray:
             array = np.asarray(array)
+        output: Tensor = _new(Tensor)
+        output._array = array
+        output._leaf = None
+        output._exposed = output._shared = False
         pattern = (4 if x_node is None else 6) if y_node is None else (5 if x_node is None else 7)
-        if pattern == 4:
-            return wrap(array)
-        recording, tapes = STATE.get()
-        dtype = array.dtype
-        if not recording or dtype.kind not in "fc":
-            return wrap(array)
-        plan = self._plans.get(pattern) or self._plan(pattern)
-        if plan.pick is not None:
-            saved = plan.pick((a, b, array))
-        else:
-            saved = plan.save((x, y), (a, b), array, ())
-        args = (a, b) if tapes else ()
-        return wrap(array, new_record(plan, _NO_SETTINGS, (x_node, y_node), saved, array.shape, dtype, tapes, args))
+        if pattern != 4:
+            recording, tapes = STATE.get()
+            dtype = array.dtype
+            if recording and dtype.kind in "fc":
+                plan = self._plans[pattern]
+                if not untouched or plan.pick is None:
+                    saved = plan.save((x, y), (a, b), array, ())
+                elif plan.shapes:
+                    saved = plan.pick((a, b, array, _shape(a), _shape(b)))
+                else:
+                    saved = plan.pick((a, b, array))
+                record = Record()
+                record.number = next_number()
+                record.plan = plan
+                record.settings = _NO_SETTINGS
+                record.parents = (x_node, y_node)
+                record.saved = saved
+                record.shape = array.shape
+                record.dtype = dtype
+                record.kept = False
+                if tapes:
+                    keep(tapes, record, (a, b))
+                output._node = record
+                return output
+        output._node = None
+        return output
+
+    def _compute(self, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """What the forward makes of arrays, of which none is a Tensor."""
+        try:
+            result = self.forward(*args, **settings)
+        except Exception as error:
+            explain_failure(error, self._describe(args))
+            raise
+        return result[0] if self.residuals else result
 
     def _finish_multiple(
         self,
@@ -414,7 +540,7 @@ class Primitive:
         recording, tapes = STATE.get()
         if recording and pattern != 1 << len(args) and any(output.dtype.kind in "fc" for output in outputs):
             answer = tuple([output._array for output in outputs])
-            plan = self._plans.get(pattern) or self._plan(pattern)
+            plan = self._plans[pattern]
             saved = plan.save(args, arrays, answer, residuals)
             shapes = tuple([array.shape for array in answer])
             dtypes = tuple([array.dtype for array in answer])
@@ -516,8 +642,11 @@ class Primitive:
                 raise
             if turned and cotangent is not None:
                 cotangent = np.conjugate(cotangent)
-            if create_graph or not (
-                type(cotangent) is np.ndarray and cotangent.dtype is parent.dtype and cotangent.shape == parent.shape
+            if (
+                create_graph
+                or not isinstance(cotangent, _ARRAYS)
+                or cotangent.dtype is not parent.dtype
+                or cotangent.shape != parent.shape
             ):
                 cotangent = self._fit(cotangent, argnum, parent, create_graph)
             result.append((parent, cotangent))
@@ -607,11 +736,24 @@ class Primitive:
         return f"VJP of {self.name!r} for argument {self._argument(argnum)!r} ({parent.dtype}, shape {parent.shape})"
 
     def _check_unchanged(self, record: Record, saved: tuple[Any, ...], plan: _Plan) -> None:
+        for value in saved:
+            if isinstance(value, np.ndarray):
+                base = value.base
+                if id(value if base is None else base) in SEALS:
+                    break
+            elif type(value) is tuple:
+                break
+        else:
+            return  # the usual case: what is sealed is none of this record's
+        intact: list[Any] = []
         for (kind, which), value in zip(plan.saves, saved):
             if kind not in (_ARGUMENT, _ANSWER):
                 continue
             for array in value if isinstance(value, tuple) else (value,):
-                if isinstance(array, np.ndarray) and memory.changed_since(array, record.number):
+                if not isinstance(array, np.ndarray) or any(array is other for other in intact):
+                    continue
+                intact.append(array)
+                if memory.changed_since(array, record.number):
                     what = "output" if kind == _ANSWER else f"argument {self._argument(max(which, 0))!r}"
                     raise AutodiffError(
                         f"backward: the {what} of {self.name!r} ({array.dtype}, shape {array.shape}{made_at(record)}) "
@@ -629,7 +771,9 @@ class Primitive:
             elif kind == _ARGUMENT:
                 value = tuple([_with_node(v, node) for v, node in zip(value, record.parents[fixed:])])
             elif kind == _ANSWER and self.multiple:
-                value = tuple([wrap(v, Output(record, k)) for k, v in enumerate(value)])
+                value = tuple(
+                    [wrap(v, Output(record, k) if v.dtype.kind in "fc" else None) for k, v in enumerate(value)]
+                )
             elif kind == _ANSWER:
                 value = wrap(value, record)
             elif kind == _RESIDUAL:
@@ -638,20 +782,18 @@ class Primitive:
         return tuple(values)
 
 
-def _picker(saves: list[tuple[int, int]], count: int) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
-    """A function that takes what is saved from the tuple of `count` arguments and the output, where that suffices."""
-    read: dict[int, Callable[[Any], Any] | None] = {_ARGUMENT: None, _ANSWER: None, _SHAPE: _shape, _DTYPE: _dtype}
-    if any(kind not in read or (kind != _ANSWER and not 0 <= which < count) for kind, which in saves):
+def _picker(
+    saves: list[tuple[int, int]], count: int, residuals: int
+) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
+    """`_Plan.pick` for `count` arguments, of which -1 stands for the variadic ones: the last."""
+    first = {_ARGUMENT: 0, _ANSWER: count, _RESIDUAL: count + 1, _SHAPE: count + 1 + residuals}
+    # An argument that was left away has no place.
+    if any(kind not in first or (which >= count and kind != _RESIDUAL) for kind, which in saves):
         return None
-    picks = [(count if kind == _ANSWER else which, read[kind]) for kind, which in saves]
-    if not picks:
-        return lambda values: ()
-    if any(reader for _, reader in picks):
-        return lambda values: tuple([values[k] if reader is None else reader(values[k]) for k, reader in picks])
-    if len(picks) == 1:
-        position = picks[0][0]
-        return lambda values: (values[position],)
-    return itemgetter(*[position for position, _ in picks])
+    places = [first[kind] + (which if which >= 0 else count - 1) for kind, which in saves]
+    start, stop = (places[0], places[-1] + 1) if places else (0, 0)
+    # Of a slice, an itemgetter makes a tuple also of one item or none.
+    return itemgetter(slice(start, stop)) if places == list(range(start, stop)) else itemgetter(*places)
 
 
 def _keep(arg: Any) -> Any:
@@ -662,7 +804,7 @@ def _keep(arg: Any) -> Any:
 
 
 def _shape(array: Any) -> tuple[int, ...]:
-    return array.shape if isinstance(array, np.ndarray) else np.shape(array)
+    return array.shape if type(array) is np.ndarray else np.shape(array)
 
 
 def _dtype(array: Any) -> np.dtype[Any]:
@@ -724,20 +866,29 @@ def unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> Any:
     array([2., 2., 2.])
     """
     given = cotangent.shape
-    extra = len(given) - len(shape)
-    axes = list(range(extra))
-    fits = extra >= 0
-    for axis, n in enumerate(shape, extra):
-        if fits and given[axis] != n:
-            axes.append(axis)
-            fits = n == 1
-    if not fits:
+    axes = _repeated_axes(given, shape)
+    if axes is None:
         # A rule may return less than the broadcast shape (a constant, say): repeat it first.
         if np.broadcast_shapes(given, shape) != shape:
             raise ValueError(f"a cotangent of shape {given} does not fit an argument of shape {shape}")
         return repeat_to(cotangent, shape)
-    total = np.add.reduce(cotangent, axis=tuple(axes)) if axes else cotangent
+    total = np.add.reduce(cotangent, axis=axes) if axes else cotangent
     return total if total.shape == shape else total.reshape(shape)
+
+
+@lru_cache(maxsize=1024)
+def _repeated_axes(given: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The axes of shape `given` that broadcasting repeated or put in front of `shape`; None if it did not."""
+    extra = len(given) - len(shape)
+    if extra < 0:
+        return None
+    axes = list(range(extra))
+    for axis, n in enumerate(shape, extra):
+        if given[axis] != n:
+            if n != 1:
+                return None
+            axes.append(axis)
+    return tuple(axes)
 
 
 # Elements up to which repeated values are written out: NumPy's detour to a view takes about as long (2 microseconds).

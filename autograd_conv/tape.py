@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 from .errors import AutodiffError
-from .memory import Slot, add, next_number
+from .memory import SMALL, Slot, add, next_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,15 +56,21 @@ class Leaf:
         Of the Tensor, and so of each cotangent that arrives here.
     grad : ndarray or None
         The accumulated gradient.
+    key : int
+        Another name of `number`: see `Output`.
     """
 
     __slots__ = ("__weakref__", "dtype", "grad", "number", "shape")
+    key: int
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.number = next_number()
         self.shape = shape
         self.dtype = dtype
         self.grad: np.ndarray | None = None
+
+
+Leaf.key = Leaf.number
 
 
 class Record:
@@ -86,6 +92,8 @@ class Record:
         Of the output; tuples of them if the primitive has several outputs.
     kept : bool
         Whether a `Tape` keeps the record, so that a sweep must not free it.
+    key : int
+        Another name of `number`: see `Output`.
     """
 
     __slots__ = ("__weakref__", "dtype", "kept", "number", "parents", "plan", "saved", "settings", "shape")
@@ -99,6 +107,7 @@ class Record:
     shape: Any
     dtype: Any
     kept: bool
+    key: int
 
     @property
     def primitive(self) -> Differentiable:
@@ -115,6 +124,8 @@ class Record:
         state = "" if self.saved is not None else ", freed"
         return f"<Record {self.number}: {self.name} -> {self.shape} {self.dtype}{state}>"
 
+
+Record.key = Record.number
 
 RECALLS: WeakKeyDictionary[Record, Any] = WeakKeyDictionary()
 """For records that let go of what they saved, what makes them whole again (see `checkpointing`)."""
@@ -144,7 +155,10 @@ def new_record(
     tapes: tuple[Tape, ...],
     args: Sequence[Any] = (),
 ) -> Record:
-    """Make a record, and let `tapes` keep it, with the values of its arguments."""
+    """Make a record, and let `tapes` keep it, with the values of its arguments.
+
+    `Primitive.unary` and `Primitive.binary` do the same in place.
+    """
     record = Record()
     record.number = next_number()
     record.plan = plan
@@ -154,18 +168,25 @@ def new_record(
     record.shape = shape
     record.dtype = dtype
     record.kept = False
-    for tape in tapes:
-        tape.keep(record, args)
+    if tapes:
+        keep(tapes, record, args)
     return record
 
 
-class Output:
-    """The node of one of several outputs of a record, whose number it has."""
+def keep(tapes: tuple[Tape, ...], record: Record, args: Sequence[Any]) -> None:
+    """Let `tapes` keep a record, with the values of its arguments."""
+    for tape in tapes:
+        tape.keep(record, args)
 
-    __slots__ = ("dtype", "index", "number", "record", "shape")
+
+class Output:
+    """The node of one of several outputs of a record, whose number it has; `key` tells it from the others."""
+
+    __slots__ = ("dtype", "index", "key", "number", "record", "shape")
 
     def __init__(self, record: Record, index: int) -> None:
         self.number = record.number
+        self.key = record.number, index
         self.record = record
         self.index = index
         self.shape: tuple[int, ...] = record.shape[index]
@@ -544,14 +565,20 @@ def _needed(roots: Sequence[Node], targets: set[int]) -> set[int]:
             node = node.record
         if type(node) is Record and node.number not in found:
             found[node.number] = node
-            stack.extend(parent for parent in node.parents if parent is not None)
+            stack += node.parents
     needed = set(targets)
     for number in sorted(found):  # parents before children
-        for parent in found[number].parents:
-            if parent is not None and parent.number in needed:
-                needed.add(number)
-                break
+        if _leads_to(found[number], needed):
+            needed.add(number)
     return needed
+
+
+def _leads_to(record: Record, needed: set[int]) -> bool:
+    """Whether the number of a parent of `record` is in `needed`."""
+    for parent in record.parents:
+        if parent is not None and parent.number in needed:
+            return True
+    return False
 
 
 def sweep(
@@ -597,7 +624,7 @@ def sweep(
 
     The first cotangent of a node may alias anything (a VJP may return what it was given, or keep what it
     returns), so it is written to only if nothing else holds it. A sum is the engine's own, and whatever else
-    arrives at the node is added to it in place.
+    arrives at the node is added to it in place. Of small arrays a new sum costs less than to find that out.
     """
     hooks = HOOKS if len(HOOKS) else None
     wanted = None if targets is None else {node.number for node in targets}
@@ -611,17 +638,19 @@ def sweep(
     arriving: list[tuple[Any, Any]] = [pair for pair in roots if needed is None or pair[0].number in needed]
     while True:
         for node, cotangent in arriving:
-            kind = type(node)
-            number = node.number
-            key = number if kind is not Output else (number, node.index)
+            key = node.key
             if key not in waiting:
                 waiting[key] = cotangent
-                if kind is Leaf:
-                    leaves[number] = node
-                elif number not in pending:
-                    pending[number] = node.record if kind is Output else node
-                    heappush(heap, -number)
-            elif create_graph:
+                kind = type(node)
+                if kind is Record:
+                    pending[key] = node
+                    heappush(heap, -key)
+                elif kind is Leaf:
+                    leaves[key] = node
+                elif node.number not in pending:
+                    pending[node.number] = node.record
+                    heappush(heap, -node.number)
+            elif create_graph or cotangent.size <= SMALL:
                 waiting[key] = waiting[key] + cotangent
             elif key in summed:
                 waiting[key] += cotangent
@@ -645,9 +674,9 @@ def sweep(
                     arrived.update({(number, k): part for k, part in enumerate(cotangent)})
                 else:
                     arrived[number] = cotangent
-            if not any(parent is not None and parent.number in needed for parent in record.parents):  # type: ignore[operator]
-                arriving = []
-                continue
+                if not _leads_to(record, needed):  # type: ignore[arg-type]
+                    arriving = []
+                    continue
         if record.saved is None and record in RECALLS:
             RECALLS[record]()
         if record.saved is None:
@@ -666,5 +695,4 @@ def sweep(
         return list(leaves.values()), waiting, []
     for number in leaves:
         arrived[number] = waiting.pop(number)
-    keys = [(node.number, node.index) if isinstance(node, Output) else node.number for node in targets]
-    return [], waiting, [arrived.get(key) for key in keys]
+    return [], waiting, [arrived.get(node.key) for node in targets]

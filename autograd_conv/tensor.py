@@ -450,7 +450,7 @@ class Tensor:
         stored = []
         for out, result in zip(kwargs["out"], (results,) if single else results):
             if out is not None and out.shape != result.shape:  # a larger array is filled by broadcasting
-                result = lookup(np.broadcast_to)(result, out.shape)
+                result = FUNCTIONS[np.broadcast_to](result, out.shape)
             stored.append(result if out is None else assign_out(ufunc.__name__, out, result))
         return stored[0] if single else tuple(stored)
 
@@ -494,22 +494,22 @@ class Tensor:
 
     @property
     def T(self) -> Tensor:
-        return lookup(np.transpose)(self)
+        return FUNCTIONS[np.transpose](self)
 
     @property
     def mT(self) -> Tensor:
         """The Tensor with its last two axes exchanged."""
-        return lookup(np.matrix_transpose)(self)
+        return FUNCTIONS[np.matrix_transpose](self)
 
     @property
     def real(self) -> Tensor:
         """Real part."""
-        return lookup(np.real)(self)
+        return FUNCTIONS[np.real](self)
 
     @property
     def imag(self) -> Tensor:
         """Imaginary part."""
-        return lookup(np.imag)(self)
+        return FUNCTIONS[np.imag](self)
 
     @property
     def flat(self) -> Flat:
@@ -518,13 +518,13 @@ class Tensor:
 
     @flat.setter
     def flat(self, value: Any) -> None:
-        lookup(np.put)(self, range(self.size), value)
+        FUNCTIONS[np.put](self, range(self.size), value)
 
     def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
-        return lookup(np.sum)(self, axis, dtype, out, keepdims, **more)
+        return FUNCTIONS[np.sum](self, axis, dtype, out, keepdims, **more)
 
     def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
-        return lookup(np.mean)(self, axis, dtype, out, keepdims, **more)
+        return FUNCTIONS[np.mean](self, axis, dtype, out, keepdims, **more)
 
     def var(
         self,
@@ -535,7 +535,7 @@ class Tensor:
         keepdims: bool = False,
         **more: Any,
     ) -> Tensor:
-        return lookup(np.var)(self, axis, dtype, out, ddof, keepdims, **more)
+        return FUNCTIONS[np.var](self, axis, dtype, out, ddof, keepdims, **more)
 
     def std(
         self,
@@ -546,49 +546,49 @@ class Tensor:
         keepdims: bool = False,
         **more: Any,
     ) -> Tensor:
-        return lookup(np.std)(self, axis, dtype, out, ddof, keepdims, **more)
+        return FUNCTIONS[np.std](self, axis, dtype, out, ddof, keepdims, **more)
 
     def prod(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
-        return lookup(np.prod)(self, axis, dtype, out, keepdims, **more)
+        return FUNCTIONS[np.prod](self, axis, dtype, out, keepdims, **more)
 
     def max(self, axis: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
-        return lookup(np.max)(self, axis, out, keepdims, **more)
+        return FUNCTIONS[np.max](self, axis, out, keepdims, **more)
 
     def min(self, axis: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
-        return lookup(np.min)(self, axis, out, keepdims, **more)
+        return FUNCTIONS[np.min](self, axis, out, keepdims, **more)
 
     def argmax(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Tensor:
-        return lookup(np.argmax)(self, axis, out, keepdims=keepdims)
+        return FUNCTIONS[np.argmax](self, axis, out, keepdims=keepdims)
 
     def argmin(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Tensor:
-        return lookup(np.argmin)(self, axis, out, keepdims=keepdims)
+        return FUNCTIONS[np.argmin](self, axis, out, keepdims=keepdims)
 
     def all(self, axis: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
-        return lookup(np.all)(self, axis, out, keepdims, **more)
+        return FUNCTIONS[np.all](self, axis, out, keepdims, **more)
 
     def any(self, axis: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Tensor:
-        return lookup(np.any)(self, axis, out, keepdims, **more)
+        return FUNCTIONS[np.any](self, axis, out, keepdims, **more)
 
     def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Tensor:
-        return lookup(np.cumsum)(self, axis, dtype, out)
+        return FUNCTIONS[np.cumsum](self, axis, dtype, out)
 
     def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Tensor:
-        return lookup(np.cumprod)(self, axis, dtype, out)
+        return FUNCTIONS[np.cumprod](self, axis, dtype, out)
 
     def argsort(self, axis: Any = -1, kind: Any = None, order: None = None, *, stable: Any = None) -> Tensor:
-        return lookup(np.argsort)(self, axis, kind, order, stable=stable)
+        return FUNCTIONS[np.argsort](self, axis, kind, order, stable=stable)
 
     def nonzero(self) -> tuple[Any, ...]:
-        return lookup(np.nonzero)(self)
+        return FUNCTIONS[np.nonzero](self)
 
     def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Tensor:
-        return lookup(np.clip)(self, min, max, out)
+        return FUNCTIONS[np.clip](self, min, max, out)
 
     def round(self, decimals: int = 0, out: Any = None) -> Tensor:
-        return lookup(np.round)(self, decimals, out)
+        return FUNCTIONS[np.round](self, decimals, out)
 
     def dot(self, other: Any, out: Any = None) -> Tensor:
-        return lookup(np.dot)(self, other, out)
+        return FUNCTIONS[np.dot](self, other, out)
 
     def astype(
         self, dtype: Any, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
@@ -600,70 +600,70 @@ class Tensor:
         return FUNCTIONS["astype"](self, dtype, copy=copy)
 
     def copy(self, order: str = "C") -> Tensor:
-        return lookup(np.copy)(self, order)
+        return FUNCTIONS[np.copy](self, order)
 
     def conj(self) -> Tensor:
-        return lookup(np.conjugate)(self)
+        return FUNCTIONS[np.conjugate](self)
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
-        return lookup(np.reshape)(self, shape[0] if len(shape) == 1 else shape, order)
+        return FUNCTIONS[np.reshape](self, shape[0] if len(shape) == 1 else shape, order)
 
     def ravel(self, order: str = "C") -> Tensor:
-        return lookup(np.ravel)(self, order)
+        return FUNCTIONS[np.ravel](self, order)
 
     def flatten(self, order: str = "C") -> Tensor:
-        return lookup(np.ravel)(self, order)
+        return FUNCTIONS[np.ravel](self, order)
 
     def transpose(self, *axes: Any) -> Tensor:
         order: Any = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-        return lookup(np.transpose)(self, order or None)
+        return FUNCTIONS[np.transpose](self, order or None)
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        return lookup(np.swapaxes)(self, axis1, axis2)
+        return FUNCTIONS[np.swapaxes](self, axis1, axis2)
 
     def squeeze(self, axis: Any = None) -> Tensor:
-        return lookup(np.squeeze)(self, axis=axis)
+        return FUNCTIONS[np.squeeze](self, axis=axis)
 
     def take(self, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Tensor:
-        return lookup(np.take)(self, indices, axis, out, mode)
+        return FUNCTIONS[np.take](self, indices, axis, out, mode)
 
     def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
-        return lookup(np.repeat)(self, repeats, axis=axis)
+        return FUNCTIONS[np.repeat](self, repeats, axis=axis)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        return lookup(np.diagonal)(self, offset, axis1, axis2)
+        return FUNCTIONS[np.diagonal](self, offset, axis1, axis2)
 
     def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Tensor:
-        return lookup(np.trace)(self, offset, axis1, axis2, dtype, out)
+        return FUNCTIONS[np.trace](self, offset, axis1, axis2, dtype, out)
 
     # --- more methods of ndarray: searching, choosing, and changing the Tensor itself -----------------------
 
     def argpartition(self, kth: Any, axis: Any = -1, kind: str = "introselect", order: None = None) -> Tensor:
-        return lookup(np.argpartition)(self, kth, axis, kind, order)
+        return FUNCTIONS[np.argpartition](self, kth, axis, kind, order)
 
     def searchsorted(self, v: Any, side: str = "left", sorter: Any = None) -> Tensor:
-        return lookup(np.searchsorted)(self, v, side, sorter)
+        return FUNCTIONS[np.searchsorted](self, v, side, sorter)
 
     def choose(self, choices: Any, out: Any = None, mode: str = "raise") -> Tensor:
-        return lookup(np.choose)(self, choices, out, mode)
+        return FUNCTIONS[np.choose](self, choices, out, mode)
 
     def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Tensor:
-        return lookup(np.compress)(condition, self, axis, out)
+        return FUNCTIONS[np.compress](condition, self, axis, out)
 
     def conjugate(self) -> Tensor:
-        return lookup(np.conjugate)(self)
+        return FUNCTIONS[np.conjugate](self)
 
     def sort(self, axis: int = -1, kind: Any = None, order: None = None, *, stable: Any = None) -> None:
         """Sort the Tensor itself."""
-        self._become(lookup(np.sort)(self, axis, kind, order, stable=stable))
+        self._become(FUNCTIONS[np.sort](self, axis, kind, order, stable=stable))
 
     def partition(self, kth: Any, axis: int = -1, kind: str = "introselect", order: None = None) -> None:
         """Partition the Tensor itself."""
-        self._become(lookup(np.partition)(self, kth, axis, kind, order))
+        self._become(FUNCTIONS[np.partition](self, kth, axis, kind, order))
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
         """Assign to elements by their position in row-major order."""
-        lookup(np.put)(self, indices, values, mode)
+        FUNCTIONS[np.put](self, indices, values, mode)
 
     def tobytes(self, order: Any = "C") -> bytes:
         """The values as bytes."""
@@ -789,8 +789,10 @@ def seed_for(function: str, output: Tensor, grad: ArrayLike | None) -> np.ndarra
                 f"{function}: a Tensor of shape {output.shape} is no scalar, so its gradient needs a seed; pass "
                 f"an array of shape {output.shape}, or reduce the Tensor to one element first"
             )
-        return np.ones(output.shape, output.dtype)
+        return np.array(1, output.dtype).reshape(output.shape)
     array = np.asarray(raw(grad))
+    if array.dtype is output.dtype and array.shape == output.shape:
+        return array
     if array.shape != output.shape:
         raise ValueError(
             f"{function}: the seed has shape {array.shape}, but the Tensor has shape {output.shape}; they must be equal"

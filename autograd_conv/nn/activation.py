@@ -12,15 +12,25 @@ import numpy as np
 import autograd_conv.kernels as kernels
 
 from ..ops import elementwise
-from ..primitive import primitive
+from ..primitive import ONES, ZEROS, primitive
 from ..tensor import ArrayLike, Tensor, as_tensor, raw, wrap
-from .operands import apply, check_flags, check_floating, check_numeric, normalize_axis, number, operand
+from .operands import apply, check_flags, check_floating, check_numeric, is_usual, normalize_axis, number, operand
 
 __all__ = [
     "dropout", "elu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh",
 ]  # fmt: skip
 
 _INTEGERS = {2: np.int16, 4: np.int32, 8: np.int64}
+
+
+# Elements up to which a selection takes less time than what a loop over bits needs before it starts.
+_SMALL = 256
+
+
+def _selected(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    result = np.zeros(x.shape, x.dtype)
+    np.copyto(result, x, where=mask)
+    return result
 
 
 @primitive
@@ -30,6 +40,8 @@ def gate(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
     A product with the mask would turn those into NaN, and a selection by branches takes ten times as long on a
     random mask: this one clears bits. Its own transpose, so that it is closed under differentiation.
     """
+    if x.size <= _SMALL:
+        return _selected(x, mask)
     integer = _INTEGERS.get(x.dtype.itemsize)
     if x.dtype.kind != "f" or integer is None:
         return np.where(mask, x, x.dtype.type(0))
@@ -42,6 +54,8 @@ gate.defvjp(x=lambda g, mask: gate(g, mask))
 
 def _real(function: str, input: ArrayLike) -> Any:
     """The operand, with integers as float64, as NumPy's functions take them."""
+    if is_usual(input):
+        return input
     x = operand(function, "input", input)
     check_numeric(function, input=x)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
@@ -56,19 +70,21 @@ _LARGE = 1 << 16
 
 @primitive(name="relu")
 def _relu(x: np.ndarray) -> np.ndarray:
-    return kernels.rectifier.rectify(x) if x.size >= _LARGE else np.maximum(x, 0)
+    return kernels.rectifier.rectify(x) if x.size >= _LARGE else np.maximum(x, ZEROS[x.dtype])
 
 
 @primitive(name="relu_gate")
 def _relu_gate(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     """`g` where the output `y` of `relu` is not 0, elsewhere 0."""
+    if g.size <= _SMALL:
+        return _selected(g, np.not_equal(y, ZEROS[y.dtype]))
     return kernels.rectifier.gate(g, y) if g.size >= _LARGE else gate(g, np.not_equal(y, 0))
 
 
 # The output is what the next layer saves anyway, so keeping it is free. It is never negative: "not 0" is
 # "positive or NaN", and a NaN lets the cotangent through. How the gate depends on it has no derivative.
-_relu.defvjp(x=lambda g, ans: _relu_gate(g, ans))
-_relu_gate.defvjp(g=lambda g, y: _relu_gate(g, y), y=lambda g: None)
+_relu.defvjp(x=lambda g, ans: _relu_gate.binary(g, ans))
+_relu_gate.defvjp(g=lambda g, y: _relu_gate.binary(g, y), y=lambda g: None)
 
 
 def relu(input: ArrayLike) -> Tensor:
@@ -94,6 +110,8 @@ def relu(input: ArrayLike) -> Tensor:
     >>> nn.relu([-1.0, 0, 2]).data
     array([0., 0., 2.])
     """
+    if is_usual(input):
+        return _relu.unary(input)
     x = operand("relu", "input", input)
     check_numeric("relu", input=x)
     result: Tensor = apply(_relu, x)
@@ -102,7 +120,8 @@ def relu(input: ArrayLike) -> Tensor:
 
 @primitive(name="leaky_relu", residuals="positive")
 def _leaky_relu(x: np.ndarray, *, negative_slope: float) -> tuple[np.ndarray, np.ndarray]:
-    return np.maximum(x, 0) + negative_slope * np.minimum(x, 0), np.greater(x, 0)
+    zero = ZEROS[x.dtype]
+    return np.maximum(x, zero) + negative_slope * np.minimum(x, zero), np.greater(x, zero)
 
 
 def _leaky_relu_vjp(g: Any, positive: Any, negative_slope: float) -> Any:
@@ -134,9 +153,12 @@ def leaky_relu(input: ArrayLike, negative_slope: float = 0.01) -> Tensor:
     -----
     Saves one byte for each element: whether it is positive.
     """
+    settings = {"negative_slope": number("leaky_relu", "negative_slope", negative_slope)}
+    if is_usual(input):
+        return _leaky_relu.unary(input, settings)
     x = operand("leaky_relu", "input", input)
     check_floating("leaky_relu", input=x)
-    result: Tensor = apply(_leaky_relu, x, negative_slope=number("leaky_relu", "negative_slope", negative_slope))
+    result: Tensor = apply(_leaky_relu, x, **settings)
     return result
 
 
@@ -185,18 +207,18 @@ def elu(input: ArrayLike, alpha: float = 1.0) -> Tensor:
 def logistic(x: np.ndarray) -> np.ndarray:
     """1 / (1 + e**-x), with full relative precision in both tails."""
     # No exponent is positive, so that nothing overflows: 1 / (1 + e**-x) for x > 0, e**x / (1 + e**x) for x < 0.
-    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+    return np.exp(np.minimum(x, ZEROS[x.dtype])) / (ONES[x.dtype] + np.exp(-np.abs(x)))
 
 
 @primitive
 def sigmoid_slope(x: np.ndarray) -> np.ndarray:
     """The derivative of the sigmoid, ``e**-|x| / (1 + e**-|x|)**2``."""
     small = np.exp(-np.abs(x))
-    return small / np.square(1 + small)
+    return small / np.square(ONES[x.dtype] + small)
 
 
 # In terms of x, not of the output s: s * (1 - s) rounds to 0 as soon as s rounds to 1, at x = 17 in float32.
-logistic.defvjp(x=lambda g, x: g * sigmoid_slope(x))
+logistic.defvjp(x=lambda g, x: g * sigmoid_slope.unary(x))
 sigmoid_slope.defvjp(x=lambda g, x: -g * sigmoid_slope(x) * np.tanh(0.5 * x))
 
 
@@ -224,6 +246,8 @@ def sigmoid(input: ArrayLike) -> Tensor:
     >>> nn.sigmoid([-1000.0, 0, 1000]).data
     array([0. , 0.5, 1. ])
     """
+    if is_usual(input):
+        return logistic.unary(input)
     result: Tensor = apply(logistic, _real("sigmoid", input))
     return result
 
@@ -263,7 +287,7 @@ def silu(input: ArrayLike) -> Tensor:
     Tensor, same shape
     """
     x = _real("silu", input)
-    return np.multiply(x, apply(logistic, x))
+    return elementwise.multiply(x, logistic.unary(x) if is_usual(x) else apply(logistic, x))
 
 
 def softplus_of(x: np.ndarray) -> np.ndarray:
@@ -322,35 +346,33 @@ def shifted(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """`x` less its maximum along `axis`, in at least float32, and that maximum; NaN if all are -inf, or one is inf."""
     if x.dtype == np.float16:
         x = x.astype(np.float32)
-    top = x.max(axis=axis, keepdims=True, initial=-np.inf)
+    top = np.maximum.reduce(x, axis, None, None, True, -np.inf)
     with np.errstate(invalid="ignore", over="ignore"):
         return x - top, top
 
 
-def log_of(total: np.ndarray) -> np.ndarray:
-    """Logarithm of a sum of exponentials."""
-    with np.errstate(divide="ignore"):  # of no classes at all: -inf
-        result: np.ndarray = np.log(total)
-    return result
+def log_of(total: np.ndarray, classes: int) -> np.ndarray:
+    """Logarithm of a sum of so many exponentials, of which the largest is 1, unless there is none: -inf."""
+    return np.log(total) if classes else np.full_like(total, -np.inf)
 
 
 @primitive(name="softmax")
 def softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
     exponentials, _ = shifted(x, axis)
     np.exp(exponentials, out=exponentials)
-    exponentials /= exponentials.sum(axis=axis, keepdims=True)
+    exponentials /= np.add.reduce(exponentials, axis, None, None, True)
     return exponentials.astype(x.dtype, copy=False)
 
 
 @primitive(name="log_softmax")
 def log_softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
     exponents, _ = shifted(x, axis)
-    exponents -= log_of(np.exp(exponents).sum(axis=axis, keepdims=True))
+    exponents -= log_of(np.add.reduce(np.exp(exponents), axis, None, None, True), x.shape[axis])
     return exponents.astype(x.dtype, copy=False)
 
 
-softmax_along.defvjp(x=lambda g, ans, axis: ans * (g - np.sum(g * ans, axis=axis, keepdims=True)))
-log_softmax_along.defvjp(x=lambda g, ans, axis: g - np.exp(ans) * np.sum(g, axis=axis, keepdims=True))
+softmax_along.defvjp(x=lambda g, ans, axis: ans * (g - (g * ans).sum(axis=axis, keepdims=True)))
+log_softmax_along.defvjp(x=lambda g, ans, axis: g - np.exp(ans) * g.sum(axis=axis, keepdims=True))
 
 
 def softmax(input: ArrayLike, axis: int = -1) -> Tensor:

@@ -24,6 +24,7 @@ of a convolution alone (`convolution_gradients`) are `input_gradient` and `weigh
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,8 +36,8 @@ from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor
 from .channels import channel_sum
 from .layout import Layout
-from .methods import choose_method
-from .operands import apply, check_numeric, count, operand
+from .methods import choose_method, is_exact
+from .operands import apply, check_numeric, count, is_plain, is_usual, operand
 
 __all__ = [
     "Setup",
@@ -173,18 +174,43 @@ def _convolve(
 ) -> Tensor:
     x, w = operand(function, "input", input), operand(function, "weight", weight)
     b = None if bias is None else operand(function, "bias", bias)
-    parsed = Layout.of(function, axes, layout)
-    check_numeric(function, input=x, weight=w, bias=b)
-    groups = count(function, "groups", groups)
-    check_channels(function, parsed, x.shape, w.shape, None if b is None else b.shape, groups)
-    taps = w.shape[:-2] if parsed.channels_last else w.shape[2:]
-    window = Window.of(function, parsed.spatial(x.shape), taps, stride, padding, dilation)
-    outputs = w.shape[-1] if parsed.channels_last else w.shape[0]
-    method = choose_method(
-        function, method, window, parsed.batch(x.shape), parsed.channels(x.shape), outputs, groups, x.dtype
-    )
-    result: Tensor = apply(_correlate, x, w, b, setup=Setup(window, groups, parsed, method))
+    if not (is_usual(x) and is_usual(w) and (b is None or is_usual(b))):
+        check_numeric(function, input=x, weight=w, bias=b)
+    setup = _remembered if is_plain(stride, padding, dilation, groups, layout, method) else _setup
+    shapes = x.shape, w.shape, None if b is None else b.shape
+    settings = stride, padding, dilation, groups, layout, method
+    result: Tensor = apply(_correlate, x, w, b, setup=setup(function, axes, *shapes, *settings, x.dtype, is_exact()))
     return result
+
+
+def _setup(
+    function: str,
+    axes: int,
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...],
+    bias_shape: tuple[int, ...] | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    layout: Any,
+    method: Any,
+    dtype: Any,
+    exact: bool,  # what `choose_method` depends on, too
+) -> Setup:
+    """Check what a user gave, and say how to compute it."""
+    parsed = Layout.of(function, axes, layout)
+    groups = count(function, "groups", groups)
+    check_channels(function, parsed, x_shape, w_shape, bias_shape, groups)
+    taps = w_shape[:-2] if parsed.channels_last else w_shape[2:]
+    window = Window.of(function, parsed.spatial(x_shape), taps, stride, padding, dilation)
+    outputs = w_shape[-1] if parsed.channels_last else w_shape[0]
+    batch, channels = parsed.batch(x_shape), parsed.channels(x_shape)
+    return Setup(window, groups, parsed, choose_method(function, method, window, batch, channels, outputs, groups, dtype))
+
+
+# A program calls a layer with the same shapes and settings again and again.
+_remembered = lru_cache(maxsize=1024)(_setup)
 
 
 def conv1d(

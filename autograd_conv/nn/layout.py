@@ -12,6 +12,7 @@ order, and the next layer finds what its kernel wants.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,21 +76,14 @@ class Layout(NamedTuple):
 
     def canonical(self, array: np.ndarray) -> np.ndarray:
         """A view as (N, D, H, W, C)."""
-        shape = array.shape
-        batch = shape[0] if len(shape) == self.axes + 2 else 1
-        target = (batch, *(1,) * (AXES - self.axes), *self.spatial(shape), self.channels(shape))
-        if not self.channels_last:
-            first = len(shape) - 1 - self.axes  # where channels stand
-            array = array.transpose(*range(first), *range(first + 1, len(shape)), first)
-        return array.reshape(target)
+        order, target = _canonical_form(self, array.shape)
+        return (array if order is None else array.transpose(order)).reshape(target)
 
     def restore(self, array: np.ndarray, ndim: int) -> np.ndarray:
         """The view of `array`, shape (N, D, H, W, C), that a user sees: `ndim` axes."""
-        shape = array.shape
-        array = array.reshape(shape[: ndim - self.axes - 1] + shape[1 + AXES - self.axes :])
-        if not self.channels_last:
-            array = array.transpose(*range(ndim - 1 - self.axes), ndim - 1, *range(ndim - 1 - self.axes, ndim - 1))
-        return array
+        target, order = _restored_form(self, array.shape, ndim)
+        array = array.reshape(target)
+        return array if order is None else array.transpose(order)
 
     def canonical_kernel(self, w: np.ndarray) -> np.ndarray:
         """A view of a kernel, OIHW or HWIO, as (KD, KH, KW, C // G, O)."""
@@ -107,3 +101,28 @@ class Layout(NamedTuple):
             return w.reshape(w.shape[AXES - self.axes :])
         w = kernels.transposition.outputs_first(w)  # HWIO -> OIHW
         return w.reshape(w.shape[:2] + w.shape[2 + AXES - self.axes :])
+
+
+# The same few shapes come again and again.
+
+
+@lru_cache(maxsize=1024)
+def _canonical_form(layout: Layout, shape: tuple[int, ...]) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
+    """The order of axes, unless it stays, and then the shape that make an array of shape `shape` canonical."""
+    batch = shape[0] if len(shape) == layout.axes + 2 else 1
+    target = (batch, *(1,) * (AXES - layout.axes), *layout.spatial(shape), layout.channels(shape))
+    if layout.channels_last:
+        return None, target
+    first = len(shape) - 1 - layout.axes  # where channels stand
+    return (*range(first), *range(first + 1, len(shape)), first), target
+
+
+@lru_cache(maxsize=1024)
+def _restored_form(
+    layout: Layout, shape: tuple[int, ...], ndim: int
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """The shape, and then the order of axes, unless it stays, that make a canonical array one of `ndim` axes."""
+    target = shape[: ndim - layout.axes - 1] + shape[1 + AXES - layout.axes :]
+    if layout.channels_last:
+        return target, None
+    return target, (*range(ndim - 1 - layout.axes), ndim - 1, *range(ndim - 1 - layout.axes, ndim - 1))

@@ -9,14 +9,14 @@ import numpy as np
 
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor
-from .operands import apply, check_numeric, normalize_axis, operand
+from .operands import apply, check_numeric, is_usual, normalize_axis, operand
 
 __all__ = ["flatten", "linear"]
 
 
 @primitive(name="linear")
 def _linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-    y = np.matmul(x, w.T)
+    y: np.ndarray = x.dot(w.T) if x.ndim <= 2 else np.matmul(x, w.T)  # the call of dot takes a third of the time
     if bias is None:
         return y
     result: np.ndarray = np.add(y, bias, out=y if bias.dtype == y.dtype else None)
@@ -25,13 +25,15 @@ def _linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None) -> np.ndarray
 
 def _rows(array: Any) -> Any:
     """`array` with all axes but the last made one."""
+    if array.ndim == 2:
+        return array
     return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 _linear.defvjp(
     x=lambda g, w: np.matmul(g, w),
-    w=lambda g, x: np.matmul(_rows(g).T, _rows(x)),
-    bias=lambda g: np.sum(_rows(g), axis=0),
+    w=lambda g, x: _rows(g).T.dot(_rows(x)),
+    bias=lambda g: _rows(g).sum(axis=0),
 )
 
 
@@ -69,7 +71,18 @@ def linear(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -
     """
     x, w = operand("linear", "input", input), operand("linear", "weight", weight)
     b = None if bias is None else operand("linear", "bias", bias)
-    check_numeric("linear", input=x, weight=w, bias=b)
+    if not (is_usual(x) and is_usual(w) and (b is None or is_usual(b))):
+        check_numeric("linear", input=x, weight=w, bias=b)
+    x_shape, w_shape, b_shape = x.shape, w.shape, None if b is None else b.shape
+    fits = x_shape and len(w_shape) == 2 and x_shape[-1] == w_shape[1]
+    if not fits or (b is not None and b_shape != w_shape[:1]):
+        _refuse(x, w, b)
+    result: Tensor = apply(_linear, x, w, b)
+    return result
+
+
+def _refuse(x: Any, w: Any, b: Any) -> None:
+    """Say which shapes do not fit together."""
     if x.ndim < 1:
         raise ValueError("linear: argument 'input' has no axes (shape ()); it must have at least 1")
     if w.ndim != 2:
@@ -84,8 +97,6 @@ def linear(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -
             f"linear: argument 'bias' has shape {b.shape}, but argument 'weight' has {w.shape[0]} output features; it "
             f"must have shape ({w.shape[0]},)"
         )
-    result: Tensor = apply(_linear, x, w, b)
-    return result
 
 
 def flatten(input: ArrayLike, start_axis: int = 1, end_axis: int = -1) -> Tensor:

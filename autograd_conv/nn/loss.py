@@ -9,7 +9,7 @@ import numpy as np
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw, wrap
 from .activation import gate, log_of, log_softmax_along, logistic, shifted, softmax_along, softplus_of
-from .operands import apply, check_choice, check_floating, check_numeric, check_real, integer, number, operand
+from .operands import apply, check_choice, check_floating, check_numeric, check_real, integer, is_usual, number, operand
 
 __all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "mse_loss", "nll_loss"]
 
@@ -73,8 +73,9 @@ class _Classes:
             )
         classes = x.shape[self.axis]
         ignored = target == ignore_index
-        self.complete = not ignored.any()
-        if target.size and (target.min() < 0 or target.max() >= classes):
+        self.complete = not np.count_nonzero(ignored)
+        index = target.astype(np.int64)
+        if np.count_nonzero(index.view(np.uint64) >= classes):  # as an unsigned number, a negative one is large
             wrong = ~ignored & ((target < 0) | (target >= classes))
             if wrong.any():
                 place = tuple(int(i) for i in np.argwhere(wrong)[0])
@@ -83,17 +84,21 @@ class _Classes:
                     f"{x.shape}) has {classes} classes; it must lie between 0 and {classes - 1}, or be ignore_index, "
                     f"{ignore_index}"
                 )
-        index = target.astype(np.int64) if self.complete else np.where(ignored, -1, target.astype(np.int64))
+        if not self.complete:
+            index = np.where(ignored, -1, index)
         if weight is None or not classes:
             self.weight = np.ones(target.shape, x.dtype) if self.complete else (~ignored).astype(x.dtype)
         else:
             self.weight = np.where(ignored, 0, weight[index]).astype(x.dtype)
-        self.index = np.expand_dims(index, self.axis)
+        self.index = index.reshape(expected[: self.axis] + (1,) + expected[self.axis :])
 
     def chosen(self, x: np.ndarray) -> np.ndarray:
         """The elements of `x` at the indices; 0 where the target is ignored."""
         if not self.index.size:
             return np.zeros(self.weight.shape, x.dtype)
+        if self.complete and x.ndim == 2:
+            some: np.ndarray = x[np.arange(len(x)), self.index[:, 0]]
+            return some
         if self.complete:
             chosen: np.ndarray = np.take_along_axis(x, self.index, self.axis).squeeze(self.axis)
             return chosen
@@ -116,7 +121,7 @@ class _Classes:
 
     def divisor(self) -> float:
         """What the sum of losses is divided by for their mean: PyTorch's rule, the sum of the weights."""
-        return float(self.weight.sum(dtype=np.float64))
+        return float(np.add.reduce(self.weight, None, np.float64))
 
 
 def _class_axis(function: str, x: Any) -> int:
@@ -142,7 +147,7 @@ def _class_weight(function: str, weight: ArrayLike | None, x: Any) -> np.ndarray
 def _weighted_mean(losses: Any, divisor: float, reduction: str) -> Any:
     if reduction == "none":
         return losses
-    total = np.sum(losses)
+    total = losses.sum()
     if reduction == "sum":
         return total
     # Nothing to take the mean of: NaN, with gradient 0.
@@ -154,8 +159,8 @@ def _index_cross_entropy(x: np.ndarray, *, classes: _Classes) -> tuple[np.ndarra
     """weight * (log(sum(exp(x))) - x[target]); with the maxima, and the sums of exponentials below them."""
     axis = classes.axis
     exponents, top = shifted(x, axis)
-    total = np.exp(exponents).sum(axis=axis, keepdims=True)
-    losses = log_of(total).squeeze(axis) - classes.chosen(exponents)
+    total = np.add.reduce(np.exp(exponents), axis, None, None, True)
+    losses = log_of(total, x.shape[axis]).squeeze(axis) - classes.chosen(exponents)
     losses *= classes.weight
     if not classes.complete:
         losses = np.where(classes.index.squeeze(axis) >= 0, losses, 0)
@@ -174,7 +179,7 @@ def _index_cross_entropy_gradient(
         gradient = np.exp(x - top)
         gradient /= total
     classes.subtract_hits(gradient)
-    gradient *= np.expand_dims(g * classes.weight, classes.axis)
+    gradient *= (g * classes.weight).reshape(classes.index.shape)
     return gradient.astype(x.dtype, copy=False)
 
 
@@ -274,7 +279,8 @@ def cross_entropy(
     """
     function = "cross_entropy"
     x, t = operand(function, "input", input), operand(function, "target", target)
-    check_floating(function, input=x)
+    if not is_usual(x):
+        check_floating(function, input=x)
     check_choice(function, "reduction", reduction, _REDUCTIONS)
     label_smoothing = number(function, "label_smoothing", label_smoothing, 0.0, 1.0)
     ignore_index = integer(function, "ignore_index", ignore_index)

@@ -14,7 +14,7 @@ from ..tensor import ArrayLike, Tensor, raw, wrap
 
 __all__ = [
     "apply", "check_choice", "check_flags", "check_floating", "check_numeric", "check_real", "count", "integer",
-    "normalize_axis", "number", "operand",
+    "is_plain", "is_usual", "normalize_axis", "number", "operand",
 ]  # fmt: skip
 
 
@@ -26,6 +26,8 @@ def operand(function: str, argument: str, value: ArrayLike) -> Any:
     TypeError, ValueError
         If it holds anything but numbers, or rows of different lengths.
     """
+    if is_usual(value):
+        return value
     if not isinstance(value, (Tensor, np.ndarray)):
         try:
             array = np.asarray(value) if np.isscalar(value) else asarray(value)
@@ -46,9 +48,26 @@ def _short(value: Any) -> str:
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
+def is_usual(value: Any) -> bool:
+    """Whether an argument is a Tensor of floating-point numbers, which needs no further look."""
+    return type(value) is Tensor and value._array.dtype.kind == "f"
+
+
+def is_plain(*settings: Any) -> bool:
+    """Whether settings are integers, strings, and tuples of such: what was parsed for equal ones holds for these.
+
+    Of others that does not hold: 1, True and 1.0 are equal, and lists change.
+    """
+    for setting in settings:
+        kind = type(setting)
+        if kind is not int and kind is not str and not (kind is tuple and is_plain(*setting)):
+            return False
+    return True
+
+
 def apply(primitive: Primitive, *operands: Any, **settings: Any) -> Any:
     """The result of a primitive as a Tensor (or several), also if no operand is one."""
-    result = primitive(*operands, **settings)
+    result = primitive.apply(operands, settings)
     if isinstance(result, Tensor):
         return result
     if isinstance(result, tuple):
@@ -123,6 +142,8 @@ def number(function: str, argument: str, value: Any, low: float = -math.inf, hig
     ValueError
         If it does not lie between `low` and `high`.
     """
+    if type(value) is float and low == -math.inf:
+        return value
     array = raw(value)
     if not isinstance(array, (bool, int, float, np.number, np.bool_, np.ndarray)) or (
         isinstance(array, (np.number, np.ndarray)) and (array.ndim != 0 or array.dtype.kind not in "biuf")

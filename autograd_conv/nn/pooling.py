@@ -7,6 +7,7 @@ order are S and its transpose in turn: `_gather` and `_route` for maxima, `_avg_
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..kernels.geometry import Window, check_pool_padding
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor
 from .layout import Layout
-from .operands import apply, check_choice, check_flags, check_floating, check_numeric, operand
+from .operands import apply, check_choice, check_flags, check_floating, check_numeric, is_plain, is_usual, operand
 
 __all__ = ["avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d"]
 
@@ -47,7 +48,7 @@ def pool_layout(function: str, axes: int, shape: tuple[int, ...], layout: str) -
 def _parse(
     function: str,
     axes: int,
-    x: Any,
+    x_shape: tuple[int, ...],
     kernel_size: Any,
     stride: Any,
     padding: Any,
@@ -55,10 +56,11 @@ def _parse(
     ceil_mode: bool,
     layout: str,
 ) -> _Setup:
-    parsed = pool_layout(function, axes, x.shape, layout)
+    """Check what a user gave, and say how to compute it."""
+    parsed = pool_layout(function, axes, x_shape, layout)
     window = Window.of(
         function,
-        parsed.spatial(x.shape),
+        parsed.spatial(x_shape),
         kernel_size,
         kernel_size if stride is None else stride,
         padding,
@@ -67,6 +69,16 @@ def _parse(
     )
     check_pool_padding(function, window, padding)
     return _Setup(window, parsed)
+
+
+# A program calls a layer with the same shapes and settings again and again.
+_remembered = lru_cache(maxsize=1024)(_parse)
+
+
+def _setup(function: str, axes: int, x_shape: tuple[int, ...], kernel_size: Any, stride: Any, *others: Any) -> _Setup:
+    """`_parse`, remembered for the settings with which that is safe. Flags are checked before."""
+    plain = is_plain(kernel_size, kernel_size if stride is None else stride, *others)
+    return (_remembered if plain else _parse)(function, axes, x_shape, kernel_size, stride, *others)
 
 
 # --- maxima ------------------------------------------------------------------------------------------------
@@ -118,11 +130,15 @@ def _maximum(
     ties: str,
     layout: str,
 ) -> Any:
-    check_flags(function, ceil_mode=ceil_mode, return_indices=return_indices)
+    if type(ceil_mode) is not bool or type(return_indices) is not bool:
+        check_flags(function, ceil_mode=ceil_mode, return_indices=return_indices)
     x = operand(function, "input", input)
-    check_numeric(function, input=x)
+    if not is_usual(x):
+        check_numeric(function, input=x)
     check_choice(function, "ties", ties, ("row", "column"))
-    setup = _parse(function, axes, x, kernel_size, stride, padding, dilation, ceil_mode, layout)
+    setup = _setup(function, axes, x.shape, kernel_size, stride, padding, dilation, int(ceil_mode), layout)
+    if is_usual(x) and not return_indices:
+        return _max_pool.unary(x, {"setup": setup, "ties": ties})
     return apply(_max_pool_and_indices if return_indices else _max_pool, x, setup=setup, ties=ties)
 
 
@@ -320,9 +336,11 @@ def _average(
     divisor_override: int | None,
     layout: str,
 ) -> Tensor:
-    check_flags(function, ceil_mode=ceil_mode, count_include_pad=count_include_pad)
+    if type(ceil_mode) is not bool or type(count_include_pad) is not bool:
+        check_flags(function, ceil_mode=ceil_mode, count_include_pad=count_include_pad)
     x = operand(function, "input", input)
-    check_floating(function, input=x)
+    if not is_usual(x):
+        check_floating(function, input=x)
     if divisor_override is not None:
         if isinstance(divisor_override, bool) or not isinstance(divisor_override, (int, np.integer)):
             raise TypeError(
@@ -330,7 +348,7 @@ def _average(
             )
         if divisor_override == 0:
             raise ValueError(f"{function}: argument 'divisor_override' is 0; it must not be")
-    setup = _parse(function, axes, x, kernel_size, stride, padding, 1, ceil_mode, layout)
+    setup = _setup(function, axes, x.shape, kernel_size, stride, padding, 1, int(ceil_mode), layout)
     result: Tensor = apply(_avg_pool, x, setup=setup, divisor=_Divisor(bool(count_include_pad), divisor_override))
     return result
 

@@ -41,7 +41,7 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
     values = asarray(x)
     if not copy and values.dtype == np.dtype(dtype):
         return values
-    result: Tensor = _astype(values, dtype=np.dtype(dtype))
+    result: Tensor = _astype.unary(values, {"dtype": np.dtype(dtype)})
     return result
 
 
@@ -163,6 +163,11 @@ def asarray(
 FUNCTIONS["array"], FUNCTIONS["asarray"] = array, asarray
 
 
+def tensor_of(a: ArrayLike) -> Tensor:
+    """`a` as a Tensor, which it nearly always is: `asarray` for functions that small programs call at each step."""
+    return a if type(a) is Tensor else asarray(a)
+
+
 @implements(np.require)
 def require(a: ArrayLike, dtype: Any = None, requirements: Any = None, *, like: Any = None) -> Tensor:
     """As `asarray`. How elements lie in memory has no meaning for Tensors: every requirement is met."""
@@ -190,5 +195,5 @@ asfortranarray = ascontiguousarray
 @implements(np.copy)
 def copy(a: ArrayLike, order: Any = "K", subok: bool = False) -> Tensor:
     """Return a copy, through which gradients flow. `order` and `subok` are for compatibility."""
-    result: Tensor = _copy(asarray(a), order=order)
+    result: Tensor = _copy.unary(tensor_of(a), {"order": order})
     return result

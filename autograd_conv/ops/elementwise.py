@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..primitive import ONES
 from .ufunc import flat, refuse, ufunc
 
 __all__ = [
@@ -61,7 +62,7 @@ arccos = ufunc(np.arccos, "Inverse cosine, in radians.", x=lambda g, x: -g / np.
 arctan = ufunc(np.arctan, "Inverse tangent, in radians.", x=lambda g, x: g / (1 + x * x))
 sinh = ufunc(np.sinh, "Hyperbolic sine.", x=lambda g, x: g * np.cosh(x))
 cosh = ufunc(np.cosh, "Hyperbolic cosine.", x=lambda g, x: g * np.sinh(x))
-tanh = ufunc(np.tanh, "Hyperbolic tangent.", x=lambda g, ans: g * (1 - ans * ans))
+tanh = ufunc(np.tanh, "Hyperbolic tangent.", x=lambda g, ans: g * (ONES[ans.dtype] - ans * ans))
 arcsinh = ufunc(np.arcsinh, "Inverse hyperbolic sine.", x=lambda g, x: g / np.sqrt(x * x + 1))
 arccosh = ufunc(np.arccosh, "Inverse hyperbolic cosine.", x=lambda g, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
 arctanh = ufunc(np.arctanh, "Inverse hyperbolic tangent.", x=lambda g, x: g / (1 - x * x))

@@ -33,8 +33,12 @@ def _extreme_vjp(g: Any, x: Any, ans: Any, axis: Any, where: Any) -> Any:
 
 
 def _extreme(name: str, numpy_function: Any, which: str) -> Callable[..., Tensor]:
+    reduce = (np.maximum if numpy_function is np.max else np.minimum).reduce  # NumPy's function but for its detours
+
     def forward(x: Any, *, axis: Any = None, keepdims: Any = False, where: Any = True, **initial: Any) -> Any:
-        return numpy_function(x, axis=axis, keepdims=keepdims, where=where, **initial)
+        if where is True and not initial:
+            return reduce(x, axis, None, None, keepdims)
+        return reduce(x, axis, None, None, keepdims, where=where, **initial)
 
     prim = primitive(forward, name=name).defvjp(x=_extreme_vjp)
 
@@ -46,10 +50,12 @@ def _extreme(name: str, numpy_function: Any, which: str) -> Callable[..., Tensor
         initial: Any = None,
         where: Any = True,
     ) -> Tensor:
-        more = {} if initial is None else {"initial": initial}
+        settings = {"axis": tupled(axis), "keepdims": keepdims}
+        if initial is not None:
+            settings["initial"] = initial
         if where is not True:
-            more["where"] = np.array(raw(where), bool)
-        return finish(name, prim(asarray(a), axis=tupled(axis), keepdims=keepdims, **more), out)
+            settings["where"] = np.array(raw(where), bool)
+        return finish(name, prim.unary(asarray(a), settings), out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{which} element over axes; NaN if there is one.

@@ -20,10 +20,16 @@ __all__ = [
 ]  # fmt: skip
 
 _BASIC = (int, slice, type(None), type(...), np.integer)
+_PLAIN = {int, type(None)}
 
 
 def _frozen(item: Any) -> Any:
     """One item of an index, in a form that nobody can change later."""
+    kind = type(item)
+    if kind is int or item is None or item is Ellipsis:
+        return item
+    if kind is slice and type(item.start) in _PLAIN and type(item.stop) in _PLAIN and type(item.step) in _PLAIN:
+        return item
     if isinstance(item, bool) or not isinstance(item, _BASIC):
         values = raw(item)
         if isinstance(values, (list, tuple)):
@@ -55,8 +61,10 @@ def _freeze(key: Any) -> Any:
 
 def _may_repeat(key: Any) -> bool:
     """Whether an index may name an element more than once: only arrays of several integers can."""
-    items = key if type(key) is tuple else (key,)
-    return any(isinstance(k, np.ndarray) and k.dtype.kind != "b" and k.size > 1 for k in items)
+    for item in key if type(key) is tuple else (key,):
+        if isinstance(item, np.ndarray) and item.dtype.kind != "b" and item.size > 1:
+            return True
+    return False
 
 
 def _scatter_forward(x: Any, *, key: Any, shape: tuple[int, ...]) -> Any:
@@ -77,12 +85,12 @@ def _scatter_forward(x: Any, *, key: Any, shape: tuple[int, ...]) -> Any:
 # Reading and adding are each other's transpose, so two primitives give every order of derivative.
 _getitem = primitive(lambda x, *, key: x[key], name="getitem")
 _scatter = primitive(_scatter_forward, name="scatter_add")
-_getitem.defvjp(x=lambda g, x_shape, key: _scatter(g, key=key, shape=x_shape))
-_scatter.defvjp(x=lambda g, key: _getitem(g, key=key))
+_getitem.defvjp(x=lambda g, x_shape, key: _scatter.unary(g, {"key": key, "shape": x_shape}))
+_scatter.defvjp(x=lambda g, key: _getitem.unary(g, {"key": key}))
 
 
 def _get(tensor: Tensor, key: Any) -> Tensor:
-    result: Tensor = _getitem(tensor, key=_freeze(key))
+    result: Tensor = _getitem.unary(tensor, {"key": _freeze(key)})
     return result
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..dispatch import FUNCTIONS, implements
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, assign_out, raw
-from .conversion import asarray, astype
+from .conversion import asarray, astype, tensor_of
 from .shape import atleast_1d, atleast_2d, atleast_3d, ravel, reshape
 
 __all__ = [
@@ -44,7 +44,20 @@ def _stack_vjp(g: Any, axis: int, needs: Any) -> list[Any]:
     return [g[(*before, k)] if needed else None for k, needed in enumerate(needs)]
 
 
-_stack = primitive(lambda *arrays, axis: np.stack(arrays, axis), name="stack").defvjp(_stack_vjp)
+def _stack_forward(*arrays: Any, axis: int) -> Any:
+    """``np.stack``, without its detours where everything is in order."""
+    ndim = arrays[0].ndim
+    if type(axis) is int and 0 <= axis <= ndim:
+        key = (slice(None),) * axis + (None,)
+        if all([array.ndim == ndim for array in arrays]):
+            try:
+                return np.concatenate([array[key] for array in arrays], axis)
+            except ValueError:
+                pass  # the message of np.stack is the right one
+    return np.stack(arrays, axis)
+
+
+_stack = primitive(_stack_forward, name="stack").defvjp(_stack_vjp)
 _split = primitive(
     lambda x, *, points, axis: tuple(np.array_split(x, points, axis)), name="split", multiple=True
 ).defvjp(x=lambda g, axis: np.concatenate(g, axis))
@@ -56,7 +69,7 @@ _unstack = primitive(lambda x, *, axis: tuple(np.moveaxis(x, axis, 0)), name="un
 def _tensors(name: str, arrays: Any, dtype: Any) -> list[Tensor]:
     if isinstance(arrays, Tensor):
         arrays = unstack(arrays)
-    tensors = [asarray(item) for item in arrays]
+    tensors = [tensor_of(item) for item in arrays]
     if not tensors:
         raise ValueError(f"{name}: no arrays were given; it needs at least one")
     return tensors if dtype is None else [astype(tensor, dtype, copy=False) for tensor in tensors]
@@ -99,7 +112,7 @@ def concatenate(
     tensors = _tensors("concatenate", arrays, dtype)
     if axis is None:
         tensors, axis = [ravel(tensor) for tensor in tensors], 0
-    result: Tensor = _concatenate(*tensors, axis=axis)
+    result: Tensor = _concatenate.apply(tensors, {"axis": axis})
     return result if out is None else assign_out("concatenate", out, result)
 
 
@@ -135,7 +148,7 @@ def stack(
     ValueError
         If there are no arrays, or shapes differ.
     """
-    result: Tensor = _stack(*_tensors("stack", arrays, dtype), axis=axis)
+    result: Tensor = _stack.apply(_tensors("stack", arrays, dtype), {"axis": axis})
     return result if out is None else assign_out("stack", out, result)
 
 

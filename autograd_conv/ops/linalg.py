@@ -9,7 +9,7 @@ import numpy as np
 from ..dispatch import FUNCTIONS, OPERATORS, implements
 from ..primitive import Primitive, primitive
 from ..tensor import ArrayLike, Tensor, assign_out
-from .conversion import asarray
+from .conversion import asarray, tensor_of
 from .shape import expand_dims, moveaxis, ravel, reshape, roll, squeeze, transpose
 
 __all__ = ["cross", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "vdot", "vecdot", "vecmat"]
@@ -18,8 +18,20 @@ __all__ = ["cross", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensor
 # --- matrix product ----------------------------------------------------------------------------------------
 
 
+def _product(x: Any, y: Any) -> Any:
+    """``np.matmul``; without axes to broadcast by way of `dot`, which takes a third of the time for small factors."""
+    if type(x) is np.ndarray and type(y) is np.ndarray and 0 < x.ndim <= 2 and 0 < y.ndim <= 2:
+        try:
+            return x.dot(y)
+        except ValueError:
+            pass  # the message of matmul is the right one
+    return np.matmul(x, y)
+
+
 def _matmul_x(g: Any, x_shape: tuple[int, ...], y: Any) -> Any:
     """Cotangent of the left factor: g yᵀ, with vectors read as matrices of one row or column."""
+    if len(x_shape) == 2 and y.ndim == 2:
+        return g.dot(y.T)
     if y.ndim == 1:
         return g[..., None] * y  # (..., m), (k) -> (..., m, k)
     if len(x_shape) == 1:
@@ -29,6 +41,8 @@ def _matmul_x(g: Any, x_shape: tuple[int, ...], y: Any) -> Any:
 
 def _matmul_y(g: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
     """Cotangent of the right factor: xᵀ g."""
+    if x.ndim == 2 and len(y_shape) <= 2:
+        return x.T.dot(g)  # (k, m), (m, n) -> (k, n); (k, m), (m) -> (k)
     if x.ndim == 1:
         # (k), (..., n) -> (..., k, n); (k), () -> (k)
         return x[:, None] * g[..., None, :] if len(y_shape) > 1 else x * g
@@ -40,7 +54,7 @@ def _matmul_y(g: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
     return np.matmul(x.mT, g)
 
 
-_matmul: Primitive = primitive(np.matmul, name="matmul", arguments=("x", "y"), broadcasts=True)
+_matmul: Primitive = primitive(_product, name="matmul", broadcasts=True)
 _matmul.defvjp(x=_matmul_x, y=_matmul_y)
 OPERATORS[np.matmul] = _matmul.binary
 
@@ -68,7 +82,10 @@ def matmul(x1: ArrayLike, x2: ArrayLike, /, out: Any = None, *, dtype: Any = Non
     ValueError
         If the inner lengths differ, or a factor has no axes.
     """
-    result: Tensor = _matmul(asarray(x1, dtype), asarray(x2, dtype))
+    if dtype is None:
+        result: Tensor = _matmul.binary(tensor_of(x1), tensor_of(x2))
+    else:
+        result = _matmul(asarray(x1, dtype), asarray(x2, dtype))
     return result if out is None else assign_out("matmul", out, result)
 
 
@@ -145,11 +162,11 @@ def dot(a: ArrayLike, b: ArrayLike, out: Any = None) -> Tensor:
     ValueError
         If the lengths of the summed axes differ.
     """
-    x, y = asarray(a), asarray(b)
+    x, y = tensor_of(a), tensor_of(b)
     if x.ndim == 0 or y.ndim == 0:
         result = x * y
     elif x.ndim <= 2 and y.ndim <= 2:
-        result = _matmul(x, y)
+        result = _matmul.binary(x, y)
     else:
         result = tensordot(x, y, (-1, -2 if y.ndim > 1 else 0))
     return result if out is None else assign_out("dot", out, result)

@@ -14,7 +14,7 @@ import numpy as np
 from ..dispatch import implements
 from ..primitive import Primitive, primitive, repeat_to
 from ..tensor import ArrayLike, Tensor, assign_out, raw
-from .conversion import asarray, astype
+from .conversion import asarray, astype, tensor_of
 from .selection import where as select
 
 __all__ = ["average", "mean", "prod", "std", "sum", "var"]
@@ -76,10 +76,16 @@ def _mean_vjp(g: Any, x_shape: tuple[int, ...], axis: Any) -> Any:
     return repeat_to((g if axis is None else g.reshape(kept_shape(x_shape, axis))) / count, x_shape)
 
 
-_mean = primitive(
-    lambda x, *, axis=None, dtype=None, keepdims=False: np.mean(x, axis, dtype, keepdims=keepdims),
-    name="mean",
-).defvjp(x=_mean_vjp)
+def _mean_forward(x: Any, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """``np.mean``, without its detours for numbers that it adds up in their own type."""
+    if dtype is not None or x.dtype not in _MEANT or not x.size:
+        return np.mean(x, axis, dtype, keepdims=keepdims)
+    total = np.add.reduce(x, axis, None, None, keepdims)
+    return total / (x.size if axis is None else _count(x.shape, axis))
+
+
+_MEANT = {np.dtype(code) for code in "fd"}
+_mean = primitive(_mean_forward, name="mean").defvjp(x=_mean_vjp)
 
 
 @implements(np.sum)
@@ -115,14 +121,16 @@ def sum(
     Tensor
         The cotangent is repeated along the summed axes. The sum of nothing is 0.
     """
-    x = asarray(a)
+    x = tensor_of(a)
     if where is not True:
         x = select(where, x, 0)
     if axis is None and dtype is None and not keepdims:
-        result = _sum(x)  # no settings to keep
+        result: Tensor = _sum.unary(x)  # no settings to keep
     else:
-        result = _sum(x, axis=tupled(axis), dtype=dtype, keepdims=keepdims)
-    return finish("sum", result if initial is None else result + asarray(initial, result.dtype), out)
+        result = _sum.unary(x, {"axis": tupled(axis), "dtype": dtype, "keepdims": keepdims})
+    if initial is not None:
+        result = result + asarray(initial, result.dtype)
+    return result if out is None else finish("sum", result, out)
 
 
 @implements(np.mean)
@@ -149,13 +157,13 @@ def mean(
     Tensor
         The mean of nothing is NaN, with a warning, as in NumPy.
     """
-    x = asarray(a)
+    x = tensor_of(a)
     if where is not True:
         included = np.broadcast_to(np.asarray(raw(where), bool), x.shape)
         count = np.sum(included, axis=tupled(axis), keepdims=keepdims)
         total = sum(x, axis, dtype, None, keepdims, where=included)
         return finish("mean", total / count.astype(total.dtype if total.dtype.kind in "fc" else float), out)
-    return finish("mean", _mean(x, axis=tupled(axis), dtype=dtype, keepdims=keepdims), out)
+    return finish("mean", _mean.unary(x, {"axis": tupled(axis), "dtype": dtype, "keepdims": keepdims}), out)
 
 
 @implements(np.average)
@@ -286,7 +294,8 @@ def _spread(name: str, prim: Primitive, summary: str, note: str) -> Callable[...
             ddof = correction
         x = asarray(a)
         if where is True and mean is None:
-            return finish(name, prim(x, axis=tupled(axis), dtype=dtype, ddof=ddof, keepdims=keepdims), out)
+            settings = {"axis": tupled(axis), "dtype": dtype, "ddof": ddof, "keepdims": keepdims}
+            return finish(name, prim.unary(x, settings), out)
         x = astype(x, dtype or np.result_type(x.dtype, np.float16), copy=False)
         result = _spread_of_some(x, tupled(axis), ddof, keepdims, where, mean)
         return finish(name, result if prim is _var else _root(result), out)
@@ -387,5 +396,5 @@ def prod(
     x = asarray(a)
     if where is not True:
         x = select(where, x, 1)
-    result = _prod(x, axis=tupled(axis), dtype=dtype, keepdims=keepdims)
+    result = _prod.unary(x, {"axis": tupled(axis), "dtype": dtype, "keepdims": keepdims})
     return finish("prod", result if initial is None else result * asarray(initial, result.dtype), out)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..dispatch import CONSTANT, implements
-from ..primitive import primitive
+from ..primitive import ZEROS, primitive
 from ..tensor import ArrayLike, Tensor, as_tensor, assign_out, raw
 from .conversion import asarray
 from .ufunc import flat
@@ -17,8 +17,8 @@ __all__ = ["around", "choose", "clip", "fix", "nan_to_num", "piecewise", "round"
 
 _where = primitive(np.where, name="where", arguments=("condition", "x", "y"), broadcasts=True)
 _where.defvjp(
-    x=lambda g, condition: np.where(condition, g, 0),
-    y=lambda g, condition: np.where(condition, 0, g),
+    x=lambda g, condition: np.where(condition, g, ZEROS[g.dtype]),
+    y=lambda g, condition: np.where(condition, ZEROS[g.dtype], g),
 )
 
 
@@ -45,9 +45,9 @@ def where(condition: ArrayLike, x: ArrayLike | None = None, y: ArrayLike | None 
             raise ValueError("where: give both of the arguments 'x' and 'y', or neither")
         return tuple([Tensor(index) for index in np.nonzero(np.asarray(as_tensor(condition)._array))])
     operands = [as_tensor(a) if isinstance(a, (list, tuple)) else a for a in (condition, x, y)]
-    if not any(isinstance(a, Tensor) for a in operands):
+    if type(x) is not Tensor and not any(isinstance(a, Tensor) for a in operands):
         operands[0] = as_tensor(operands[0])
-    return _where(*operands)
+    return _where.apply(operands, {})
 
 
 def _clip_forward(x: Any, low: Any, high: Any) -> Any:

@@ -6,6 +6,7 @@ undone by the inverse transposition, a roll by the opposite roll.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..dispatch import implements
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor
-from .conversion import asarray, copy
+from .conversion import asarray, copy, tensor_of
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "broadcast_to", "expand_dims", "flip",
@@ -29,7 +30,12 @@ Axes = int | Sequence[int] | None
 
 def _inverse(axes: Any) -> Any:
     """The axes of the transposition that undoes one."""
-    return None if axes is None else tuple(np.argsort([axis % len(axes) for axis in axes]).tolist())
+    if axes is None:
+        return None
+    inverse = [0] * len(axes)
+    for k, axis in enumerate(axes):
+        inverse[axis] = k
+    return tuple(inverse)
 
 
 def _opposite(shift: Any) -> Any:
@@ -41,17 +47,41 @@ def _back(g: Any, x_shape: tuple[int, ...]) -> Any:
     return g.reshape(x_shape)
 
 
+def _expand(x: Any, *, axis: Any) -> Any:
+    if type(axis) is not int or not -x.ndim - 1 <= axis <= x.ndim:
+        return np.expand_dims(x, axis)
+    if axis < 0:
+        axis += x.ndim + 1
+    return x[(slice(None),) * axis + (None,)]
+
+
+# Above so many elements a view takes less time than writing them out.
+_WRITTEN_OUT = 1024
+
+
+def _repeat(x: Any, *, shape: Any) -> Any:
+    """Small results are written out, since ``np.broadcast_to`` takes 2 microseconds."""
+    if type(shape) is not tuple or len(shape) < x.ndim or math.prod(shape) > _WRITTEN_OUT:
+        return np.broadcast_to(x, shape)
+    try:
+        result = np.empty(shape, x.dtype)
+        result[...] = x
+    except (TypeError, ValueError):
+        return np.broadcast_to(x, shape)  # whose message is right
+    return result
+
+
 _reshape = primitive(lambda x, *, shape: x.reshape(shape), name="reshape").defvjp(x=_back)
-_squeeze = primitive(lambda x, *, axis: np.squeeze(x, axis), name="squeeze").defvjp(x=_back)
-_expand_dims = primitive(lambda x, *, axis: np.expand_dims(x, axis), name="expand_dims").defvjp(x=_back)
+_squeeze = primitive(lambda x, *, axis: x.squeeze(axis), name="squeeze").defvjp(x=_back)
+_expand_dims = primitive(_expand, name="expand_dims").defvjp(x=_back)
 _transpose = primitive(lambda x, *, axes: x.transpose(axes), name="transpose").defvjp(
-    x=lambda g, axes: np.transpose(g, _inverse(axes))
+    x=lambda g, axes: g.transpose(_inverse(axes))
 )
 _matrix_transpose = primitive(np.matrix_transpose, name="matrix_transpose", arguments=("x",)).defvjp(
     x=lambda g: np.matrix_transpose(g)
 )
-_swapaxes = primitive(lambda x, *, axis1, axis2: np.swapaxes(x, axis1, axis2), name="swapaxes").defvjp(
-    x=lambda g, axis1, axis2: np.swapaxes(g, axis1, axis2)
+_swapaxes = primitive(lambda x, *, axis1, axis2: x.swapaxes(axis1, axis2), name="swapaxes").defvjp(
+    x=lambda g, axis1, axis2: g.swapaxes(axis1, axis2)
 )
 _moveaxis = primitive(lambda x, *, source, to: np.moveaxis(x, source, to), name="moveaxis").defvjp(
     x=lambda g, source, to: np.moveaxis(g, to, source)
@@ -61,7 +91,7 @@ _roll = primitive(lambda x, *, shift, axis: np.roll(x, shift, axis), name="roll"
     x=lambda g, shift, axis: np.roll(g, _opposite(shift), axis)
 )
 # The engine sums the cotangent over the repeated axes.
-_broadcast_to = primitive(lambda x, *, shape: np.broadcast_to(x, shape), name="broadcast_to", broadcasts=True).defvjp(
+_broadcast_to = primitive(_repeat, name="broadcast_to", broadcasts=True).defvjp(
     x=lambda g: g
 )
 
@@ -89,7 +119,7 @@ def reshape(a: ArrayLike, /, shape: int | Sequence[int], order: str = "C", *, co
     ValueError
         If the numbers of elements differ.
     """
-    values = asarray(a)
+    values = tensor_of(a)
     if isinstance(shape, (list, Tensor, np.ndarray)):
         shape = tuple([operator.index(n) for n in shape])
     if order == "F":
@@ -97,7 +127,7 @@ def reshape(a: ArrayLike, /, shape: int | Sequence[int], order: str = "C", *, co
         return transpose(reshape(transpose(values), sizes[::-1]))
     if order not in ("C", "A"):
         raise ValueError(f"reshape: order is {order!r}; it must be 'C', 'F' or 'A'")
-    result: Tensor = _reshape(values, shape=shape)
+    result: Tensor = _reshape.unary(values, {"shape": shape})
     return result
 
 
@@ -121,7 +151,7 @@ def transpose(a: ArrayLike, axes: Sequence[int] | None = None) -> Tensor:
     -------
     Tensor
     """
-    result: Tensor = _transpose(asarray(a), axes=None if axes is None else tuple(axes))
+    result: Tensor = _transpose.unary(tensor_of(a), {"axes": None if axes is None else tuple(axes)})
     return result
 
 
@@ -131,21 +161,21 @@ permute_dims = transpose
 @implements(np.matrix_transpose)
 def matrix_transpose(x: ArrayLike, /) -> Tensor:
     """Exchange the last two axes."""
-    result: Tensor = _matrix_transpose(asarray(x))
+    result: Tensor = _matrix_transpose.unary(tensor_of(x))
     return result
 
 
 @implements(np.swapaxes)
 def swapaxes(a: ArrayLike, axis1: int, axis2: int) -> Tensor:
     """Exchange two axes."""
-    result: Tensor = _swapaxes(asarray(a), axis1=axis1, axis2=axis2)
+    result: Tensor = _swapaxes.unary(tensor_of(a), {"axis1": axis1, "axis2": axis2})
     return result
 
 
 @implements(np.moveaxis)
 def moveaxis(a: ArrayLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """Move axes to other positions; the others keep their order."""
-    result: Tensor = _moveaxis(asarray(a), source=source, to=destination)
+    result: Tensor = _moveaxis.unary(tensor_of(a), {"source": source, "to": destination})
     return result
 
 
@@ -168,14 +198,14 @@ def squeeze(a: ArrayLike, axis: Axes = None) -> Tensor:
     ValueError
         If an axis in `axis` has another length.
     """
-    result: Tensor = _squeeze(asarray(a), axis=tuple(axis) if isinstance(axis, list) else axis)
+    result: Tensor = _squeeze.unary(tensor_of(a), {"axis": tuple(axis) if isinstance(axis, list) else axis})
     return result
 
 
 @implements(np.expand_dims)
 def expand_dims(a: ArrayLike, axis: int | Sequence[int]) -> Tensor:
     """Insert axes of length one; `axis` gives their positions in the result."""
-    result: Tensor = _expand_dims(asarray(a), axis=axis)
+    result: Tensor = _expand_dims.unary(tensor_of(a), {"axis": axis})
     return result
 
 
@@ -188,7 +218,9 @@ def broadcast_to(array: ArrayLike, shape: int | Sequence[int], subok: bool = Fal
     ValueError
         If the shape of `array` does not broadcast to `shape`.
     """
-    result: Tensor = _broadcast_to(asarray(array), shape=shape if isinstance(shape, int) else tuple(shape))
+    result: Tensor = _broadcast_to.unary(
+        tensor_of(array), {"shape": shape if isinstance(shape, int) else tuple(shape)}
+    )
     return result
 
 
@@ -223,7 +255,7 @@ atleast_1d, atleast_2d, atleast_3d = _at_least(1), _at_least(2), _at_least(3)
 @implements(np.flip)
 def flip(m: ArrayLike, axis: Axes = None) -> Tensor:
     """Reverse the order of elements along axes; along all by default."""
-    result: Tensor = _flip(asarray(m), axis=axis)
+    result: Tensor = _flip.unary(tensor_of(m), {"axis": axis})
     return result
 
 
@@ -272,5 +304,5 @@ def roll(a: ArrayLike, shift: int | Sequence[int], axis: Axes = None) -> Tensor:
     -------
     Tensor
     """
-    result: Tensor = _roll(asarray(a), shift=shift, axis=axis)
+    result: Tensor = _roll.unary(tensor_of(a), {"shift": shift, "axis": axis})
     return result

@@ -13,6 +13,10 @@ def leaf(values):
     return ac.tensor(values, dtype=float, requires_grad=True)
 
 
+# Small cotangents are added in new memory, larger ones in place where that is allowed.
+SIZES = pytest.mark.parametrize("n", [4, memory.SMALL + 1])
+
+
 def changed(match):
     return pytest.raises(ac.AutodiffError, match=match)
 
@@ -228,8 +232,9 @@ def kept_by_rule(store, give):
 )
 @pytest.mark.parametrize("branches", [2, 3, 4])
 @pytest.mark.parametrize("first", [True, False])
-def test_a_cotangent_that_somebody_holds_is_never_added_to(give, branches, first, rng):
-    seen, seed, x = [], rng.standard_normal(4), leaf(rng.standard_normal(4))
+@SIZES
+def test_a_cotangent_that_somebody_holds_is_never_added_to(give, branches, first, n, rng):
+    seen, seed, x = [], rng.standard_normal(n), leaf(rng.standard_normal(n))
     kept = kept_by_rule(seen, give)
     h = x * 1.0
     ways = [kept, lambda t: t * 3.0] if first else [lambda t: t * 3.0, kept]
@@ -245,30 +250,32 @@ def test_a_cotangent_that_somebody_holds_is_never_added_to(give, branches, first
 
 
 @pytest.mark.parametrize("give", [lambda g: g * 2.0, lambda g: np.repeat(g, 2)[::2]], ids=["array", "view"])
-def test_a_rule_may_hand_out_an_array_that_others_see(give, rng):
-    table = give(rng.standard_normal(3))
+@SIZES
+def test_a_rule_may_hand_out_an_array_that_others_see(give, n, rng):
+    table = give(rng.standard_normal(n))
     before = table.copy()
     constant = ac.primitive(lambda x: x * 1.0, name="constant").defvjp(x=lambda g: table)
-    x = leaf(rng.standard_normal(3))
+    x = leaf(rng.standard_normal(n))
     h = x * 1.0
     y = constant(h) + constant(h) + constant(h) + h
     for _ in range(2):
-        y.backward(np.ones(3), retain_graph=True)
+        y.backward(np.ones(n), retain_graph=True)
         np.testing.assert_array_equal(table, before)
     np.testing.assert_allclose(x.grad, 2 * (3 * before + 1))
 
 
-def test_a_read_only_cotangent_is_not_written_to(rng):
+@SIZES
+def test_a_read_only_cotangent_is_not_written_to(rng, n):
     def frozen(g):
         result = g * 2.0
         result.flags.writeable = False
         return result
 
     double = ac.primitive(lambda x: x * 2.0, name="double").defvjp(x=frozen)
-    x = leaf(rng.standard_normal(3))
+    x = leaf(rng.standard_normal(n))
     h = x * 1.0
-    (double(h) + double(h) + double(h)).backward(np.ones(3))
-    np.testing.assert_array_equal(x.grad, [6.0, 6.0, 6.0])
+    (double(h) + double(h) + double(h)).backward(np.ones(n))
+    np.testing.assert_array_equal(x.grad, np.full(n, 6.0))
 
 
 def test_cotangents_that_the_sweep_alone_holds_are_added_up_in_place(rng):
@@ -282,13 +289,14 @@ def test_cotangents_that_the_sweep_alone_holds_are_added_up_in_place(rng):
 
     made = []
     double = ac.primitive(lambda x: x * 2.0, name="double").defvjp(x=rule)
-    x = leaf(rng.standard_normal(3))
+    n = memory.SMALL + 1
+    x = leaf(rng.standard_normal(n))
     h = probe(x)
     # The rule of an addition hands the seed on, which is the caller's; the latest record comes first.
     for outputs in ([double(h), h + 1.0], [h + 1.0, double(h)], [double(h), double(h), double(h)]):
         made.clear()
         seen.clear()
-        ac.grad(outputs, x, [np.ones(3)] * len(outputs), retain_graph=True)
+        ac.grad(outputs, x, [np.ones(n)] * len(outputs), retain_graph=True)
         assert seen[0] in made
 
 
