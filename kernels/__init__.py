@@ -8,6 +8,7 @@ a second that a program which never convolves should not pay.
 |---|---|
 | ``geometry`` | output size, effective kernel, padding: written once, used everywhere |
 | ``threads`` | how independent work is split between cores |
+| ``waiting`` | ... how threads wait for what comes within microseconds |
 | ``arrays`` | arrays as the compiled loops want them |
 | ``naive`` | the textbook loops: reference and benchmark |
 | ``jit`` | the ``kernel`` decorator: Numba's compilation with a cache that cannot fail |

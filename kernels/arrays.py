@@ -40,6 +40,8 @@ def contiguous(array: Any, dtype: Any) -> NDArray[Any]:
     once for each combination of them. Kernels never write what they are given to read, so here a read-only
     array is passed on as a view that is not marked, without copying.
     """
+    if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray and array.dtype.isnative:
+        return array
     result = np.asarray(array)
     flags = result.flags
     if result.dtype != dtype or not (flags.c_contiguous and flags.aligned and result.dtype.isnative):

@@ -20,7 +20,8 @@ The functions here check and allocate. The arithmetic is done by `products` and 
 small groups by `grouped` (channels last) and `planes` (channels first); or by the plain loops of `loops`.
 """
 
-from typing import Any
+import functools
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.core import config
@@ -31,9 +32,13 @@ from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
 from .threads import parallel_for
-from .transposition import channels_last
+from .transposition import channels_last, channels_second
 
 Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+# Plans that are kept for each of the three functions; those used longest ago go first.
+PLANS = 512
 
 # A core reads so many bytes in a nanosecond: only to tell small work from large.
 BYTES_PER_NANOSECOND = 4.0
@@ -42,9 +47,9 @@ BYTES_PER_NANOSECOND = 4.0
 # ---------------------------------------------------------------- checks
 
 
-def _check_shape(function: str, argument: str, array: Array, shape: tuple[int, ...], rule: str) -> None:
-    if array.shape != shape:
-        raise ValueError(f"{function}: {argument} must have shape {rule} = {shape}, got {array.shape}")
+def _check_shape(function: str, argument: str, found: Shape, shape: Shape, rule: str) -> None:
+    if found != shape:
+        raise ValueError(f"{function}: {argument} must have shape {rule} = {shape}, got {found}")
 
 
 def _check_groups(function: str, channels: int, outputs: int, groups: int) -> None:
@@ -55,13 +60,13 @@ def _check_groups(function: str, channels: int, outputs: int, groups: int) -> No
         )
 
 
-def _check_rank(function: str, **arrays: Array) -> None:
-    for argument, array in arrays.items():
-        if array.ndim != 5:
-            raise ValueError(f"{function}: {argument} must have 5 axes, got shape {array.shape}")
+def _check_rank(function: str, **shapes: Shape) -> None:
+    for argument, shape in shapes.items():
+        if len(shape) != 5:
+            raise ValueError(f"{function}: {argument} must have 5 axes, got shape {shape}")
 
 
-# ---------------------------------------------------------------- which loops
+# ---------------------------------------------------------------- plans
 
 
 def _has_tiles(dtype: np.dtype[Any], inputs: int, outputs: int) -> bool:
@@ -72,25 +77,103 @@ def _has_tiles(dtype: np.dtype[Any], inputs: int, outputs: int) -> bool:
     return dtype.kind == "f" and inputs > 0 and outputs > 0 and not config.DISABLE_JIT
 
 
+class _Plan(NamedTuple):
+    """What follows from shapes and dtypes alone: worked out, and checked, when they come for the first time.
+
+    Attributes
+    ----------
+    dtype, inner : dtype
+        Of the result, and that which is computed in.
+    shape : tuple of 5 int
+        Of the result.
+    planes, grouped, tiles : bool
+        Whether `planes` (if arrays are channels-first), `grouped`, and `products` or `outer` serve.
+    """
+
+    dtype: np.dtype[Any]
+    inner: np.dtype[Any]
+    shape: Shape
+    planes: bool
+    grouped: bool
+    tiles: bool
+
+
+def _plan(
+    function: str, dtype: np.dtype[Any], shape: Shape, window: Window, inputs: int, outputs: int, groups: int
+) -> _Plan:
+    """The plan for a result of such dtype and shape, of groups with so many input and output channels each."""
+    inner = compute_dtype(dtype, function)
+    tiles = _has_tiles(inner, inputs, outputs)
+    return _Plan(
+        dtype.newbyteorder("="), inner, shape, tiles and groups > 1 and planes.serves(window, inputs, outputs),
+        tiles and grouped.serves(inner.itemsize, inputs, outputs, groups), tiles,
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=PLANS)
+def _plan_correlate(
+    x: Shape, w: Shape, bias: Shape | None, dtype: np.dtype[Any], window: Window, groups: int, activation: str | None
+) -> _Plan:
+    function = "correlate"
+    if activation not in (None, "relu"):
+        raise ValueError(f"{function}: activation must be None or 'relu', got {activation!r}")
+    _check_rank(function, x=x, w=w)
+    outputs = w[4]
+    _check_groups(function, x[4], outputs, groups)
+    _check_shape(function, "x", x, (x[0], *window.size, x[4]), "(N, D, H, W, C)")
+    _check_shape(function, "w", w, (*window.kernel, x[4] // groups, outputs), "(KD, KH, KW, C // groups, O)")
+    if bias is not None:
+        _check_shape(function, "bias", bias, (outputs,), "(O,)")
+    return _plan(function, dtype, (x[0], *window.out, outputs), window, w[3], outputs // groups, groups)
+
+
+@functools.lru_cache(maxsize=PLANS)
+def _plan_input_gradient(gy: Shape, w: Shape, dtype: np.dtype[Any], window: Window, groups: int) -> _Plan:
+    function = "correlate_input_gradient"
+    _check_rank(function, gy=gy, w=w)
+    per_group, outputs = w[3:]
+    _check_groups(function, per_group * groups, outputs, groups)
+    _check_shape(function, "gy", gy, (gy[0], *window.out, outputs), "(N, OD, OH, OW, O)")
+    _check_shape(function, "w", w, (*window.kernel, per_group, outputs), "(KD, KH, KW, C // groups, O)")
+    shape = (gy[0], *window.size, per_group * groups)
+    plan = _plan(function, dtype, shape, window, per_group, outputs // groups, groups)
+    return plan._replace(planes=plan.planes and window.stride == (1, 1, 1))
+
+
+@functools.lru_cache(maxsize=PLANS)
+def _plan_weight_gradient(x: Shape, gy: Shape, dtype: np.dtype[Any], window: Window, groups: int) -> _Plan:
+    function = "correlate_weight_gradient"
+    _check_rank(function, x=x, gy=gy)
+    batch, channels, outputs = x[0], x[4], gy[4]
+    _check_groups(function, channels, outputs, groups)
+    _check_shape(function, "x", x, (batch, *window.size, channels), "(N, D, H, W, C)")
+    _check_shape(function, "gy", gy, (batch, *window.out, outputs), "(N, OD, OH, OW, O)")
+    per_group = channels // groups
+    return _plan(function, dtype, (*window.kernel, per_group, outputs), window, per_group, outputs // groups, groups)
+
+
+# ---------------------------------------------------------------- planes
+
+
 def _channels_first(dtype: np.dtype[Any], *arrays: Array) -> bool:
     """Whether arrays (N, 1, H, W, C) are of `dtype`, and views of C-contiguous arrays (N, C, H, W) with several C."""
     return all(
         array.size and array.dtype == dtype and array.shape[4] > 1 and array.shape[2] * array.shape[3] > 1
-        and array.flags.aligned and np.moveaxis(array, 4, 1).flags.c_contiguous
+        and array.flags.aligned and channels_second(array).flags.c_contiguous
         for array in arrays
     )  # fmt: skip
 
 
 def _as_planes(array: Array) -> Array:
     """The array (N, C, H, W) that ``array``, shape (N, 1, H, W, C), is a view of, to be read only."""
-    first = np.moveaxis(array, 4, 1)
-    return contiguous(first.reshape(*first.shape[:2], *first.shape[3:]), array.dtype)
+    return contiguous(channels_second(array)[:, :, 0], array.dtype)
 
 
-def _new_planes(batch: int, channels: int, spatial: tuple[int, ...], source: Array) -> tuple[Array, Array]:
-    """An uninitialised array (N, C, H, W), to be computed from `source`, and its view (N, 1, H, W, C)."""
-    array = empty_apart((batch, channels, *spatial[1:]), source.dtype, source)
-    return array, np.moveaxis(array[:, :, None], 1, 4)
+def _new_planes(shape: Shape, source: Array) -> tuple[Array, Array]:
+    """An uninitialised array (N, C, H, W), to be computed from `source`, and its view (N, 1, H, W, C) of `shape`."""
+    batch, _, height, width, channels = shape
+    array = empty_apart((batch, channels, height, width), source.dtype, source)
+    return array, array.transpose(0, 2, 3, 1)[:, None]
 
 
 # ---------------------------------------------------------------- correlation
@@ -133,42 +216,30 @@ def correlate(
     -----
     Cost ``2 * N * OD*OH*OW * O * (C // G) * KD*KH*KW`` flop.
     """
-    function = "correlate"
-    if activation not in (None, "relu"):
-        raise ValueError(f"{function}: activation must be None or 'relu', got {activation!r}")
-    rectify = activation == "relu"
-    _check_rank(function, x=x, w=w)
-    outputs = w.shape[4]
-    _check_groups(function, x.shape[4], outputs, groups)
-    _check_shape(function, "x", x, (x.shape[0], *window.size, x.shape[4]), "(N, D, H, W, C)")
-    _check_shape(function, "w", w, (*window.kernel, x.shape[4] // groups, outputs), "(KD, KH, KW, C // groups, O)")
-    dtype = np.result_type(x, w)
-    if bias is not None:
-        _check_shape(function, "bias", bias, (outputs,), "(O,)")
-        dtype = np.result_type(dtype, bias)
-    inner = compute_dtype(dtype, function)
-    return _correlate(x, w, bias, window, groups, inner, rectify).astype(dtype, copy=False)
+    dtype = np.result_type(x, w) if bias is None else np.result_type(x, w, bias)
+    plan = _plan_correlate(x.shape, w.shape, None if bias is None else bias.shape, dtype, window, groups, activation)
+    y = _correlate(plan, x, w, bias, window, groups, activation == "relu")
+    return y if plan.inner == plan.dtype else y.astype(plan.dtype)
 
 
 def _correlate(
-    x: Array, w: Array, bias: Array | None, window: Window, groups: int, inner: np.dtype[Any], rectify: bool
+    plan: _Plan, x: Array, w: Array, bias: Array | None, window: Window, groups: int, rectify: bool
 ) -> Array:
-    """`correlate` of checked operands, in the dtype `inner`, by the loops that serve these shapes."""
-    per_group, outputs = w.shape[3], w.shape[4]
-    tiles = _has_tiles(inner, per_group, outputs // groups)
+    """`correlate` in the dtype `plan.inner`, by the loops that serve."""
+    inner = plan.inner
     w = w.astype(inner, copy=False)
     offsets = None if bias is None else contiguous(bias, inner)
-    if tiles and groups > 1 and planes.serves(window, per_group, outputs // groups) and _channels_first(inner, x):
+    if plan.planes and _channels_first(inner, x):
         source = _as_planes(x)
-        result, y = _new_planes(x.shape[0], outputs, window.out, source)
+        result, y = _new_planes(plan.shape, source)
         if planes.correlate(source, w, offsets, result, window, groups):
             return rectifier.rectify(y) if rectify else y
-    y = empty_apart((x.shape[0], *window.out, outputs), inner, x)
+    y = empty_apart(plan.shape, inner, x)
     if not y.size:
         return y
-    if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
+    if plan.grouped:
         grouped.correlate(channels_last(x, inner), w, offsets, y, window)
-    elif tiles and products.correlate(x, w, offsets, y, window, groups, rectify):
+    elif plan.tiles and products.correlate(x, w, offsets, y, window, groups, rectify):
         return y
     else:
         loops.correlate(channels_last(x, inner), w, offsets, y, window, groups)
@@ -209,32 +280,27 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     -----
     Cost ``2 * N * OD*OH*OW * O * (C // G) * KD*KH*KW`` flop, less what falls into the padding.
     """
-    function = "correlate_input_gradient"
-    _check_rank(function, gy=gy, w=w)
-    per_group, outputs = w.shape[3:]
-    _check_groups(function, per_group * groups, outputs, groups)
-    _check_shape(function, "gy", gy, (gy.shape[0], *window.out, outputs), "(N, OD, OH, OW, O)")
-    _check_shape(function, "w", w, (*window.kernel, per_group, outputs), "(KD, KH, KW, C // groups, O)")
-    dtype = np.result_type(gy, w)
-    inner = compute_dtype(dtype, function)
-    channels = per_group * groups
-    tiles = _has_tiles(inner, per_group, outputs // groups)
-    if (
-        tiles and groups > 1 and window.stride == (1, 1, 1) and planes.serves(window, per_group, outputs // groups)
-        and _channels_first(inner, gy)
-    ):  # fmt: skip
+    plan = _plan_input_gradient(gy.shape, w.shape, np.result_type(gy, w), window, groups)
+    gx = _correlate_input_gradient(plan, gy, w, window, groups)
+    return gx if plan.inner == plan.dtype else gx.astype(plan.dtype)
+
+
+def _correlate_input_gradient(plan: _Plan, gy: Array, w: Array, window: Window, groups: int) -> Array:
+    """`correlate_input_gradient` in the dtype `plan.inner`, by the loops that serve."""
+    inner = plan.inner
+    w = w.astype(inner, copy=False)
+    if plan.planes and _channels_first(inner, gy):
         source = _as_planes(gy)
-        result, gx = _new_planes(gy.shape[0], channels, window.size, source)
-        if planes.correlate_input_gradient(source, w.astype(inner, copy=False), result, window, groups):
-            return gx.astype(dtype, copy=False)
-    gx = empty_apart((gy.shape[0], *window.size, channels), inner, gy)
+        result, gx = _new_planes(plan.shape, source)
+        if planes.correlate_input_gradient(source, w, result, window, groups):
+            return gx
+    gx = empty_apart(plan.shape, inner, gy)
     if gx.size:
-        w = w.astype(inner, copy=False)
-        if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
+        if plan.grouped:
             grouped.correlate_input_gradient(channels_last(gy, inner), w, gx, window)
-        elif not (tiles and products.correlate_input_gradient(gy, w, gx, window, groups)):
+        elif not (plan.tiles and products.correlate_input_gradient(gy, w, gx, window, groups)):
             loops.correlate_input_gradient(channels_last(gy, inner), w, gx, window, groups)
-    return gx.astype(dtype, copy=False)
+    return gx
 
 
 # ---------------------------------------------------------------- weight gradient
@@ -275,38 +341,34 @@ def correlate_weight_gradient(
     Cost ``2 * N * OD*OH*OW * O * (C // G) * KD*KH*KW`` flop. Work is split by elements of the result, never by
     the batch, so that no two threads add to the same place.
     """
-    function = "correlate_weight_gradient"
-    _check_rank(function, x=x, gy=gy)
-    batch, channels, outputs = x.shape[0], x.shape[4], gy.shape[4]
-    _check_groups(function, channels, outputs, groups)
-    _check_shape(function, "x", x, (batch, *window.size, channels), "(N, D, H, W, C)")
-    _check_shape(function, "gy", gy, (batch, *window.out, outputs), "(N, OD, OH, OW, O)")
-    dtype = np.result_type(x, gy)
-    inner = compute_dtype(dtype, function)
-    per_group = channels // groups
-    shape = (*window.kernel, per_group, outputs)
-    if not (per_group and x.size and gy.size):
-        return np.zeros(shape, dtype)
-    gw = None
-    tiles = _has_tiles(inner, per_group, outputs // groups)
-    if (
-        tiles and groups > 1 and planes.serves(window, per_group, outputs // groups)
-        and _channels_first(inner, x, gy)
-    ):  # fmt: skip
-        gw = np.zeros(shape, inner)
+    plan = _plan_weight_gradient(x.shape, gy.shape, np.result_type(x, gy), window, groups)
+    if not (plan.shape[3] and x.size and gy.size):
+        return np.zeros(plan.shape, plan.dtype)
+    gw = _correlate_weight_gradient(plan, x, gy, window, groups, outputs_first)
+    return gw if plan.inner == plan.dtype else gw.astype(plan.dtype)
+
+
+def _correlate_weight_gradient(
+    plan: _Plan, x: Array, gy: Array, window: Window, groups: int, outputs_first: bool
+) -> Array:
+    """`correlate_weight_gradient` in the dtype `plan.inner`, by the loops that serve."""
+    inner = plan.inner
+    if plan.planes and _channels_first(inner, x, gy):
+        gw = np.zeros(plan.shape, inner)
         if planes.correlate_weight_gradient(_as_planes(x), _as_planes(gy), gw, window, groups):
-            return gw.astype(dtype, copy=False)
-        gw = None
-    if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
-        gw = np.zeros(shape, inner)
+            return gw
+    if plan.grouped:
+        gw = np.zeros(plan.shape, inner)
         grouped.correlate_weight_gradient(channels_last(x, inner), channels_last(gy, inner), gw, window)
-    elif tiles:
+        return gw
+    if plan.tiles:
         arrays = x.astype(inner, copy=False), gy.astype(inner, copy=False)
-        gw = outer.correlate_weight_gradient(*arrays, window, groups, outputs_first)
-    if gw is None:
-        gw = np.zeros(shape, inner)
-        loops.correlate_weight_gradient(channels_last(x, inner), channels_last(gy, inner), gw, window, groups)
-    return gw.astype(dtype, copy=False)
+        found = outer.correlate_weight_gradient(*arrays, window, groups, outputs_first)
+        if found is not None:
+            return found
+    gw = np.zeros(plan.shape, inner)
+    loops.correlate_weight_gradient(channels_last(x, inner), channels_last(gy, inner), gw, window, groups)
+    return gw
 
 
 # ---------------------------------------------------------------- bias gradient

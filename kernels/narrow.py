@@ -12,7 +12,8 @@ padding as a whole are left out. Making planes is one pass over the source, from
 """
 
 import functools
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -23,10 +24,11 @@ from numpy.typing import NDArray
 
 from .arrays import contiguous
 from .emitter import Emitter, Shape, lanes, register_count
-from .gather import Gather, reaches
+from .gather import Gather, Reach, reaches
 from .jit import kernel
 from .threads import parallel_for
 from .tile import copy_tile, scatter_tile, transpose_tile
+from .transposition import channels_second
 from .workspace import scratch
 
 Array = NDArray[Any]
@@ -320,45 +322,103 @@ def multiply(
         the kernel is not 0.
     """
     dtype, itemsize = target.dtype, target.itemsize
-    images, depth, height, width, channels = source.shape
-    parts = [part for part in parts if 0 not in part[0].positions]
-    if not parts or images == 0:
+    plan = _plan(itemsize, source.shape, tuple([gather for gather, _ in parts]), target.shape[4])
+    if plan is None:
         return True
-    shape, length = _shape(itemsize, target.shape[4]), lanes(itemsize)
-    reached = [reaches(gather)[0] for gather, _ in parts]
-    for (_, w), (_, _, reach_w) in zip(parts, reached):
-        padded = reach_w.low.max() > 0 or reach_w.high.min() < reach_w.shifts.size
-        if padded and not np.isfinite(w).all():
+    for index in plan.padded:
+        if not np.isfinite(parts[index][1]).all():
             return False
-    step = parts[0][0].step[2]
-    lowest = min(min(gather.shifts[2]) for gather, _ in parts)
-    room = max(
-        -(-gather.positions[2] // length) * length + (max(gather.shifts[2]) - lowest) // step for gather, _ in parts
-    )
-    first = np.moveaxis(source, 4, 1)
-    is_first = first.flags.c_contiguous and first.dtype == dtype and not source.flags.c_contiguous
-    if is_first:
-        lying = contiguous(first, dtype).reshape(images, channels, depth * height, width)
-    else:
-        lying = contiguous(source, dtype).reshape(images, 1, depth * height * width, channels)
-    starts = np.zeros(shape.rows, dtype) if bias is None else contiguous(bias, dtype)
-    with scratch((images * depth * height, channels, step, room), dtype) as planes:
+    first = channels_second(source)
+    is_first = first.dtype == dtype and first.flags.c_contiguous and not source.flags.c_contiguous
+    lying = contiguous(first if is_first else source, dtype).reshape(plan.first if is_first else plan.last)
+    starts = plan.zeros if bias is None else contiguous(bias, dtype)
+    with scratch(plan.planes, dtype) as planes:
         parallel_for(
-            _FILL[itemsize], planes.shape[0], lying, planes, lowest, is_first,
-            nanoseconds=planes.size / NUMBERS_PER_NANOSECOND,
-        )  # fmt: skip
-        rows = planes.reshape(images, depth, height, channels, step * room)
-        for (gather, w), (reach_d, reach_h, reach_w) in zip(parts, reached):
-            # (KD, KH, KW, C, R) -> (KD, KH, C * KW, R)
-            turned = np.ascontiguousarray(w.swapaxes(2, 3), dtype).reshape(*w.shape[:2], -1, shape.rows)
-            shifts = reach_w.shifts - lowest
-            steps = np.arange(channels)[:, None] * (step * room) + shifts % step * room + shifts // step
-            chunks = -(-images * -(-gather.positions[2] // length) // shape.vectors)
-            items = gather.positions[0] * gather.positions[1] * chunks
+            _FILL[itemsize], planes.shape[0], lying, planes, plan.lowest, is_first, nanoseconds=plan.nanoseconds
+        )
+        rows = planes.reshape(plan.rows)
+        for part in plan.parts:
+            w = parts[part.number][1]  # (KD, KH, KW, C, R) -> (KD, KH, C * KW, R)
+            turned = np.ascontiguousarray(w.swapaxes(2, 3), dtype).reshape(*w.shape[:2], -1, w.shape[4])
             parallel_for(
-                _make(shape), items, rows, turned, starts, target,
-                (gather.positions, gather.step, gather.target_step, gather.target_first), reach_d, reach_h,
-                steps.ravel() * itemsize, rectify,
-                nanoseconds=2 * items * shape.columns * turned.size / FLOP_PER_NANOSECOND,
+                plan.loop, part.items, rows, turned, starts, target, part.geometry, *part.reach, part.steps, rectify,
+                nanoseconds=part.nanoseconds,
             )  # fmt: skip
     return True
+
+
+class _Part(NamedTuple):
+    """What `multiply` does for a gather, with its number: arguments of the loop under their names, and its time."""
+
+    number: int
+    items: int
+    geometry: tuple[tuple[int, int, int], ...]
+    reach: tuple[Reach, Reach]
+    steps: Array
+    nanoseconds: float
+
+
+class _Plan(NamedTuple):
+    """What `multiply` does with a source of some shape. The arrays in it are read only.
+
+    Attributes
+    ----------
+    loop
+        The compiled loop.
+    parts : tuple of _Part
+        Of the gathers that have pixels.
+    padded : tuple of int
+        Numbers of the gathers with pixels whose rows end with zeros for padding.
+    planes, rows, first, last : tuple of int
+        Shapes: of the planes as they are filled and as they are read; of the source, if channels come first or last.
+    lowest : int
+        As `fill` takes it.
+    zeros : ndarray
+        What sums begin with if there is no bias.
+    nanoseconds : float
+        For filling the planes.
+    """
+
+    loop: Any
+    parts: tuple[_Part, ...]
+    padded: tuple[int, ...]
+    planes: tuple[int, ...]
+    rows: tuple[int, ...]
+    first: tuple[int, ...]
+    last: tuple[int, ...]
+    lowest: int
+    zeros: Array
+    nanoseconds: float
+
+
+@functools.lru_cache(maxsize=256)
+def _plan(itemsize: int, source: tuple[int, ...], gathers: tuple[Gather, ...], channels: int) -> _Plan | None:
+    """The plan for a source of such a shape and a target of so many channels; None if it has no pixel."""
+    chosen = [(index, gather) for index, gather in enumerate(gathers) if 0 not in gather.positions]
+    if not chosen or source[0] == 0:
+        return None
+    images, depth, height, width, inputs = source
+    shape, length = _shape(itemsize, channels), lanes(itemsize)
+    step = chosen[0][1].step[2]
+    lowest = min(min(gather.shifts[2]) for _, gather in chosen)
+    room = max(
+        -(-gather.positions[2] // length) * length + (max(gather.shifts[2]) - lowest) // step for _, gather in chosen
+    )
+    parts, padded = [], []
+    for index, gather in chosen:
+        (reach_d, reach_h, reach_w), _ = reaches(gather)
+        if reach_w.low.max() > 0 or reach_w.high.min() < reach_w.shifts.size:
+            padded.append(index)
+        shifts = reach_w.shifts - lowest
+        steps = (np.arange(inputs)[:, None] * (step * room) + shifts % step * room + shifts // step).ravel() * itemsize
+        chunks = -(-images * -(-gather.positions[2] // length) // shape.vectors)
+        items = gather.positions[0] * gather.positions[1] * chunks
+        flop = 2 * items * shape.columns * gather.taps * inputs * channels
+        geometry = (gather.positions, gather.step, gather.target_step, gather.target_first)
+        parts.append(_Part(index, items, geometry, (reach_d, reach_h), steps, flop / FLOP_PER_NANOSECOND))
+    planes = (images * depth * height, inputs, step, room)
+    return _Plan(
+        _make(shape), tuple(parts), tuple(padded), planes, (images, depth, height, inputs, step * room),
+        (images, inputs, depth * height, width), (images, 1, depth * height * width, inputs), lowest,
+        np.zeros(channels, np.dtype(f"f{itemsize}")), math.prod(planes) / NUMBERS_PER_NANOSECOND,
+    )  # fmt: skip

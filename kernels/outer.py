@@ -41,6 +41,7 @@ from .moving import copy_rows, transpose_rows, transpose_table
 from .products import FLOP_PER_NANOSECOND, has_padding
 from .threads import parallel_for, threads_for
 from .tile import outer_tile
+from .transposition import channels_second
 from .workspace import scratch
 
 Array = NDArray[Any]
@@ -584,7 +585,7 @@ def _area(shape: Shape, rows: int, columns: int) -> int:
 
 def _lies_first(array: Array) -> bool:
     """Whether an array (N, ..., C) is a view of a C-contiguous one (N, C, ...)."""
-    return array.shape[-1] > 1 and not array.flags.c_contiguous and bool(np.moveaxis(array, -1, 1).flags.c_contiguous)
+    return array.shape[-1] > 1 and not array.flags.c_contiguous and bool(channels_second(array).flags.c_contiguous)
 
 
 def correlate_weight_gradient(
@@ -611,8 +612,8 @@ def correlate_weight_gradient(
     dtype, batch, outputs = x.dtype, x.shape[0], gy.shape[4]
     per_group = x.shape[4] // groups
     x_first, gy_first = _lies_first(x), _lies_first(gy)
-    x = contiguous(np.moveaxis(x, -1, 1) if x_first else x, dtype)
-    gy = contiguous(np.moveaxis(gy, -1, 1) if gy_first else gy, dtype)
+    x = contiguous(channels_second(x) if x_first else x, dtype)
+    gy = contiguous(channels_second(gy) if gy_first else gy, dtype)
     nanoseconds = 2 * gy.size * window.taps * per_group / FLOP_PER_NANOSECOND
     shape, plan, table, moves, ahead, rows, columns = _plan(
         x.itemsize, batch, per_group, outputs // groups, groups, window, x_first, gy_first,

@@ -18,13 +18,13 @@ before it is multiplied: a packed kernel of some megabytes is then neither writt
 """
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .emitter import Shape, lanes, tile_shape
-from .gather import Gather, reaches
+from .gather import Gather, Reach, reaches
 from .jit import kernel
 from .packing import PACKERS, lines, pack_kernel
 from .threads import parallel_for
@@ -280,39 +280,92 @@ def multiply(
         False if `target` must be computed in another way: padding may be a pixel of zeros here, whose product with an
         infinite or NaN element of the kernel is not 0.
     """
-    pixels = source.shape[0] * gather.positions[0] * gather.positions[1] * gather.positions[2]
-    if pixels == 0:
-        return True
     run, outputs = w.shape[3:]
-    per_group = outputs // groups
-    shape = tile_shape(source.itemsize, per_group)
-    panels = groups * -(-per_group // shape.columns)
-    starts = np.zeros((panels, shape.columns), source.dtype)
+    plan = _plan(source.itemsize, source.shape[0], source.shape[4], run, outputs, groups, gather)
+    if plan is None:
+        return True
+    starts = plan.zeros
     if bias is not None:
-        starts.reshape(groups, -1)[:, :per_group] = bias.reshape(groups, -1)
-    slices = -(-run // max(1, SLICE_BYTES // (gather.taps * shape.columns * shape.itemsize)))
+        starts = np.zeros_like(starts)
+        starts.reshape(groups, -1)[:, : outputs // groups] = bias.reshape(groups, -1)
+    checks = np.zeros((plan.panels, lanes(source.itemsize)), source.dtype)
+    described, w = lines(w)
+    packed = plan.packed
+    if not plan.fused:
+        packed, finite = pack_kernel(described, w, groups, plan.shape, plan.slice_run)
+        if plan.padded and not finite:
+            return False
+    parallel_for(
+        plan.loop, plan.blocks * plan.panels, source, target, packed, starts, checks, plan.nothing, described,
+        plan.geometry, *plan.reach, plan.padded, plan.tiles, groups, run, plan.fused, int(rectify),
+        nanoseconds=plan.nanoseconds,
+    )  # fmt: skip
+    return not (plan.fused and plan.padded and checks.any())
+
+
+class _Plan(NamedTuple):
+    """What `multiply` does with arrays of some shapes. The arrays in it are read only.
+
+    Attributes
+    ----------
+    shape, loop
+        The tile's, and the compiled loop around it.
+    panels, blocks, tiles : int
+        Panels of the kernel, blocks of pixels, and tiles of a block.
+    slice_run : int
+        Terms of a slice.
+    fused : bool
+        Whether panels are packed where they are multiplied.
+    geometry, reach, padded
+        What the loop takes under these names.
+    zeros : ndarray, shape (panels, columns)
+        What sums begin with if there is no bias.
+    nothing : ndarray
+        A pixel of zeros.
+    packed : ndarray
+        Has the shape of a packed kernel without any panels.
+    nanoseconds : float
+    """
+
+    shape: Shape
+    loop: Any
+    panels: int
+    blocks: int
+    tiles: int
+    slice_run: int
+    fused: bool
+    geometry: tuple[tuple[int, int, int], ...]
+    reach: tuple[Reach, Reach, Reach]
+    padded: bool
+    zeros: Array
+    nothing: Array
+    packed: Array
+    nanoseconds: float
+
+
+@functools.lru_cache(maxsize=512)
+def _plan(
+    itemsize: int, batch: int, channels: int, run: int, outputs: int, groups: int, gather: Gather
+) -> _Plan | None:
+    """The plan for `batch` sources of so many channels and a kernel of so many outputs; None if there is no pixel."""
+    pixels = batch * gather.positions[0] * gather.positions[1] * gather.positions[2]
+    if pixels == 0:
+        return None
+    per_group, dtype = outputs // groups, np.dtype(f"f{itemsize}")
+    shape = tile_shape(itemsize, per_group)
+    panels = groups * -(-per_group // shape.columns)
+    slices = -(-run // max(1, SLICE_BYTES // (gather.taps * shape.columns * itemsize)))
     slice_run = -(-run // slices)
     slices = -(-run // slice_run)
     all_tiles = -(-pixels // shape.rows)
     blocks = max(1, round(all_tiles * shape.rows / BLOCK_PIXELS))
     tiles = -(-all_tiles // blocks)
     blocks = -(-all_tiles // tiles)
-    fused = blocks == 1
-    nothing = np.zeros(max(run, source.shape[4]), source.dtype)
-    (reach_d, reach_h, reach_w), padded = reaches(gather)
-    described, w = lines(w)
-    if fused:
-        packed = np.empty((0, slices, gather.taps, slice_run, shape.columns), source.dtype)
-        checks, finite = np.zeros((panels, lanes(shape.itemsize)), source.dtype), True
-    else:
-        packed, finite = pack_kernel(described, w, groups, shape, slice_run)
-        checks = np.zeros((panels, 1), source.dtype)
-        if padded and not finite:
-            return False
-    parallel_for(
-        _make(shape), blocks * panels, source, target, packed, starts, checks, nothing,
-        described, (gather.positions, gather.step, gather.target_step, gather.target_first), reach_d, reach_h, reach_w,
-        padded, tiles, groups, run, fused, int(rectify),
-        nanoseconds=2 * pixels * gather.taps * run * outputs / FLOP_PER_NANOSECOND,
+    reach, padded = reaches(gather)
+    return _Plan(
+        shape, _make(shape), panels, blocks, tiles, slice_run, blocks == 1,
+        (gather.positions, gather.step, gather.target_step, gather.target_first), reach, padded,
+        np.zeros((panels, shape.columns), dtype), np.zeros(max(run, channels), dtype),
+        np.empty((0, slices, gather.taps, slice_run, shape.columns), dtype),
+        2 * pixels * gather.taps * run * outputs / FLOP_PER_NANOSECOND,
     )  # fmt: skip
-    return not (padded and checks.any())

@@ -21,13 +21,14 @@ by side. Both start with the bias, and can end with a rectifier, while sums are 
 Groups of a few channels, and depthwise convolution, have rooms of their own: `grouped` and `planes`.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import narrow, pixels
-from .gather import forward, phases
+from .gather import Gather, forward, phases
 from .geometry import Window
 from .pixels import FLOP_PER_NANOSECOND
 from .transposition import channels_last
@@ -83,12 +84,19 @@ def correlate(
             x = pad_width(x, before, max(0, last - before - size[2]))
         # (N, D, H, W, C) -> (N, D, H, W*C, 1): positions along W are C*S_w numbers apart
         x = x.reshape(*x.shape[:3], x.shape[3] * x.shape[4], 1)
-        gather = gather._replace(
-            step=(*window.stride[:2], window.stride[2] * per_group), shifts=(*gather.shifts[:2], (0,)),
-            size=(*size[:2], x.shape[3] - taps_w * per_group + 1),
-        )  # fmt: skip
+        gather = _merged(window, per_group, x.shape[3])
         w = w.reshape(taps_d, taps_h, 1, taps_w * per_group, outputs)
     return pixels.multiply(x, w, bias, y, gather, groups, rectify)
+
+
+@functools.lru_cache(maxsize=256)
+def _merged(window: Window, channels: int, width: int) -> Gather:
+    """`gather.forward` where a kernel row is one tap and a row of the source so many numbers wide, padding included."""
+    gather = forward(window)
+    return gather._replace(
+        step=(*window.stride[:2], window.stride[2] * channels), shifts=(*gather.shifts[:2], (0,)),
+        size=(*window.size[:2], width - window.kernel[2] * channels + 1),
+    )  # fmt: skip
 
 
 def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, groups: int) -> bool:
@@ -123,6 +131,7 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
     return all(pixels.multiply(gy, matrices, None, gx, gather, groups) for gather, matrices in parts)
 
 
+@functools.lru_cache(maxsize=256)
 def has_padding(window: Window) -> bool:
     """Whether any window reaches beyond the input."""
     return any(

@@ -12,95 +12,143 @@ The calling thread takes part in its own work and never waits for work that nobo
 nested calls, several threads that call at once, and a pool that is busy or missing cannot deadlock.
 """
 
+import contextlib
+import ctypes
 import operator
 import os
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .waiting import Signal
 
 ENVIRONMENT = "AUTOGRAD_CONV_NUM_THREADS"
 
-# A hand-over to another thread costs about 65 microseconds: three of them are what work must cost
-# before it is split.
-SERIAL_NANOSECONDS = 200_000
+# A hand-over to a thread that waits costs about 25 microseconds, to one that sleeps twice as much: work must cost a few
+# of them before it is split.
+SERIAL_NANOSECONDS = 100_000
 
-# Ranges for each thread: more balance the load better (a neighbour may occupy a core), fewer cost less.
-RANGES_PER_THREAD = 4
+# The share of a thread is divided into so many parts at most, so that who is done early finds some to take over.
+PARTS_PER_THREAD = 4
 
-# A range that takes less than this is not worth the two locks it costs (about a microsecond).
+# A part that takes less than this is not worth what it costs to begin it (some microseconds).
 RANGE_NANOSECONDS = 30_000
+
+# So long a thread of the pool waits for the next job before it sleeps: as long as Python takes between two layers.
+IDLE_MICROSECONDS = 300.0
+
+# So long a caller waits for the last parts of others before it sleeps.
+END_MICROSECONDS = 1000.0
+
+# The threads of the pool are kept off the caller's processor, which is looked up anew this often at most.
+PLACE_SECONDS = 0.01
 
 
 class _Job:
-    """One call of :func:`parallel_for`: ranges that threads take until none is left.
+    """One call of :func:`parallel_for`: each thread has a share, and helps others when it is done with its own.
 
-    `taken` counts the ranges handed out; `helpers` the pool's threads that are inside. Both change under
-    `lock`. Once all ranges are taken no further helper gets in, so that the caller, at its end, waits only
-    for helpers that are at work, on `idle`, a lock that the last of them releases.
+    Every share is a range ``starts[t] <= index < stops[t]``. Its thread takes parts from the front, large ones first;
+    others take parts from the back. So threads that go over the same arrays in one job after another find in
+    their caches what they wrote themselves.
+
+    `helpers` counts the pool's threads that are inside; it and the shares change under `lock`. Once nothing is left to
+    take no further helper gets in, so that the caller, at its end, waits only for helpers that are at work: for `done`
+    to change, and after a while on `idle`, a lock that the last of them releases.
     """
 
-    __slots__ = ("args", "count", "error", "helpers", "idle", "kernel", "lock", "ranges", "taken", "waiting")
+    __slots__ = (
+        "args", "done", "error", "helpers", "idle", "kernel", "least", "lock", "starts", "stops", "waiting",
+    )  # fmt: skip
 
-    def __init__(self, kernel: Callable[..., object], count: int, ranges: int, args: tuple[Any, ...]) -> None:
+    def __init__(
+        self, kernel: Callable[..., object], count: int, threads: int, least: int, args: tuple[Any, ...],
+        done: "Signal | None",
+    ) -> None:  # fmt: skip
         self.kernel: Callable[..., object] | None = kernel
         self.args = args
-        self.count = count
-        self.ranges = ranges
-        self.taken = 0
+        self.least = least
+        bounds = [t * count // threads for t in range(threads + 1)]
+        self.starts, self.stops = bounds[:-1], bounds[1:]
         self.helpers = 0
         self.waiting = False
+        self.done = done
         self.error: BaseException | None = None
         self.lock = threading.Lock()
         self.idle = threading.Lock()
         self.idle.acquire()
 
-    def _work(self) -> None:
-        kernel, args, count, ranges = self.kernel, self.args, self.count, self.ranges
+    def _take(self, share: int) -> tuple[int, int] | None:
+        """Take a part of that share, or else of the one of which most is left. The lock is held."""
+        starts, stops, least = self.starts, self.stops, self.least
+        own = share < len(starts) and starts[share] < stops[share]
+        if not own:
+            share = max(range(len(starts)), key=lambda t: stops[t] - starts[t])
+        start, stop = starts[share], stops[share]
+        left = stop - start
+        if left == 0:
+            return None
+        rest = left // 3 if own else left // 2
+        if rest < least:
+            rest = left - least if left >= 2 * least else 0
+        if own:
+            starts[share] = stop - rest
+            return start, stop - rest
+        stops[share] = start + rest
+        return start + rest, stop
+
+    def _work(self, share: int) -> None:
+        kernel, args = self.kernel, self.args
         assert kernel is not None
         while True:
             with self.lock:
-                mine = self.taken
-                if mine >= ranges:
-                    return
-                self.taken = mine + 1
-            kernel(mine * count // ranges, (mine + 1) * count // ranges, *args)
+                part = self._take(share)
+            if part is None:
+                return
+            kernel(*part, *args)
 
     def _cancel(self, error: BaseException) -> None:
         with self.lock:
-            self.taken = self.ranges
+            self.starts = self.stops
             if self.error is None:
                 self.error = error
 
-    def help(self) -> None:
-        """Take part, as a thread of the pool; an exception is kept for the caller."""
+    def help(self, number: int) -> None:
+        """Take part, as a thread of the pool, whose share is `number`; an exception is kept for the caller."""
         with self.lock:
-            if self.taken >= self.ranges:
+            if self.starts == self.stops:
                 return
             self.helpers += 1
         try:
-            self._work()
+            self._work(number)
         except BaseException as error:  # the caller raises it
             self._cancel(error)
         finally:
             with self.lock:
                 self.helpers -= 1
-                last = self.waiting and self.helpers == 0
-            if last:
+                last = self.helpers == 0
+                release = last and self.waiting
+                if last and self.done is not None:
+                    self.done.value = 1
+            if release:
                 self.idle.release()
 
     def run(self) -> None:
         """Take part, as the caller, until everything is done; raise the first exception of any thread."""
         try:
-            self._work()
+            self._work(0)
         except BaseException as error:
             self._cancel(error)
+        if self.helpers > 0 and self.done is not None:
+            self.done.watch(0, END_MICROSECONDS)
         with self.lock:
             self.waiting = self.helpers > 0
             must_wait = self.waiting
         if must_wait:
             self.idle.acquire()
-        # A helper that is late finds no range left; it must not keep the arrays alive until then.
+        # A helper that is late finds nothing left; it must not keep the arrays alive until then.
         self.kernel, self.args = None, ()
         if self.error is not None:
             try:
@@ -109,26 +157,54 @@ class _Job:
                 self.error = None  # otherwise the traceback's frame and the exception hold each other
 
 
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
 class _Pool:
-    """Daemon threads that wait for jobs in one queue; they are started when they are first needed."""
+    """Daemon threads that wait for jobs in one queue; they are started when they are first needed.
+
+    `posted` changes with every job, for those that watch it; it is None until the first thread has made it.
+
+    Attributes
+    ----------
+    size : int
+        How many threads there are.
+    natives : list of int
+        The numbers that the system knows them by.
+    parallel : bool
+        Whether there is more than one processor: else waiting would keep others from working.
+    signals : list of Signal
+        For jobs: who takes one brings it back.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.queue: SimpleQueue[_Job | None] = SimpleQueue()
         self.size = 0
+        self.posted: Signal | None = None
+        self.signals: list[Signal] = []
+        self.natives: list[int] = []
+        self.parallel = _usable_cpus() > 1
+        self.avoided, self.placed = -1, 0.0
 
     def resize(self, size: int) -> int:
         """Start threads until there are `size`, and return how many there are (the system may refuse)."""
         with self.lock:
             while self.size < size:
                 thread = threading.Thread(
-                    target=_serve, args=(self.queue,), name=f"autograd_conv-{self.size}", daemon=True
+                    target=_serve, args=(self, self.size + 1), name=f"autograd_conv-{self.size}", daemon=True
                 )
                 try:
                     thread.start()
                 except RuntimeError:  # no more threads: a limit of the system, or the interpreter is ending
                     break
                 self.size += 1
+                if thread.native_id is not None:
+                    self.natives.append(thread.native_id)
+                self.avoided = -1
             return self.size
 
     def shrink(self, size: int) -> None:
@@ -138,14 +214,82 @@ class _Pool:
                 self.queue.put(None)
                 self.size -= 1
 
+    def borrow_signal(self) -> "Signal | None":
+        """A signal whose value is 0, or None if nobody watches signals here."""
+        if self.posted is None:
+            return None
+        try:
+            return self.signals.pop()
+        except IndexError:
+            return type(self.posted)()
 
-def _serve(queue: "SimpleQueue[_Job | None]") -> None:
+    def retire(self) -> None:
+        """Forget the calling thread, which is about to end."""
+        with self.lock:
+            native = threading.get_native_id()
+            self.natives = [other for other in self.natives if other != native]
+
+    def post(self, job: _Job, helpers: int) -> None:
+        """Ask so many threads to help."""
+        if _processor is not None:
+            self._place(_processor())
+        for _ in range(helpers):
+            self.queue.put(job)
+        if self.posted is not None:
+            self.posted.value += 1
+
+    def _place(self, processor: int) -> None:
+        """Keep the threads off the caller's processor.
+
+        A scheduler that wakes a thread where the one is that woke it makes both run one after the other.
+        """
+        if processor == self.avoided:
+            return
+        now = time.monotonic()
+        if now - self.placed < PLACE_SECONDS:  # several callers, on several processors: let the scheduler
+            return
+        self.avoided, self.placed = processor, now
+        others = os.sched_getaffinity(os.getpid()) - {processor}  # those of the main thread
+        if others:
+            with self.lock, contextlib.suppress(OSError):  # not allowed here
+                for native in self.natives:
+                    os.sched_setaffinity(native, others)
+
+
+def _find_processor() -> Callable[[], int] | None:
+    """A function that returns the number of the processor that calls it, where threads can be bound to some."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    try:
+        found: Callable[[], int] = ctypes.PyDLL(None).sched_getcpu
+    except (OSError, AttributeError):
+        return None
+    return found if found() >= 0 else None
+
+
+_processor = _find_processor()
+
+
+def _serve(pool: _Pool, number: int) -> None:
     """Help with one job after another: the life of a thread of the pool."""
+    from . import waiting  # not before there is work: it imports Numba
+
+    queue = pool.queue
+    waiting.prepare()
+    if pool.parallel and pool.posted is None:
+        pool.posted = waiting.Signal()
+    posted = pool.posted
     while True:
+        if posted is not None:
+            # What is in the queue was put there before the signal: first look at the signal, then at the queue.
+            seen = posted.value
+            while queue.empty() and posted.watch(seen, IDLE_MICROSECONDS):
+                seen = posted.value
         job = queue.get()
         if job is None:
+            pool.retire()
             return
-        job.help()
+        job.help(number)
         del job  # not to keep it while waiting for the next
 
 
@@ -161,12 +305,6 @@ def _forget_pool() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 def get_num_threads() -> int:
@@ -234,7 +372,7 @@ def parallel_for(kernel: Callable[..., object], count: int, *args: Any, nanoseco
     *args
         Passed on.
     nanoseconds : float
-        An estimate of what all of the work costs on one thread. Work below 0.2 milliseconds stays on the
+        An estimate of what all of the work costs on one thread. Work below 0.1 milliseconds stays on the
         calling thread.
 
     Raises
@@ -252,10 +390,15 @@ def parallel_for(kernel: Callable[..., object], count: int, *args: Any, nanoseco
     helpers = min(threads, count) - 1
     if pool.size < helpers:
         helpers = min(helpers, pool.resize(helpers))
-    ranges = min(count, threads * RANGES_PER_THREAD)
-    if nanoseconds < ranges * RANGE_NANOSECONDS:
-        ranges = min(ranges, max(threads, int(nanoseconds / RANGE_NANOSECONDS)))
-    job = _Job(kernel, count, ranges, args)
-    for _ in range(helpers):
-        pool.queue.put(job)
-    job.run()
+    parts = min(count, (helpers + 1) * PARTS_PER_THREAD)
+    if nanoseconds < parts * RANGE_NANOSECONDS:
+        parts = max(helpers + 1, int(nanoseconds / RANGE_NANOSECONDS))
+    done = pool.borrow_signal()
+    job = _Job(kernel, count, helpers + 1, max(1, count // parts), args, done)
+    pool.post(job, helpers)
+    try:
+        job.run()
+    finally:
+        if done is not None:
+            done.value = 0
+            pool.signals.append(done)

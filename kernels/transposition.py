@@ -4,7 +4,10 @@ Copying element by element reads or writes one number of each cache line at a ti
 numbers in registers (`tile.transpose_tile`) reads and writes whole vectors.
 """
 
-from typing import Any
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.core import config
@@ -134,23 +137,56 @@ def channels_last(array: Array, dtype: Any) -> Array:
     -----
     At most one pass over memory.
     """
-    if array.dtype != dtype or array.flags.c_contiguous or array.ndim < 3 or 1 in (array.shape[-1], array.size):
+    plan = _plan(array.shape, array.strides, array.dtype, dtype)
+    if plan is None:
         return contiguous(array, dtype)
-    first = np.moveaxis(array, -1, 1)
-    pixels = int(np.prod(first.shape[2:]))
-    if (
-        config.DISABLE_JIT
-        or not first.flags.c_contiguous
-        or dtype.itemsize not in _TRANSPOSE_ROWS
-        or dtype.kind != "f"
-        or not array.size
-    ):
-        return contiguous(array, dtype)
-    source = contiguous(first, dtype).reshape(first.shape[0], first.shape[1], pixels)
-    target = empty_apart((source.shape[0], pixels, source.shape[1]), dtype, source)
-    blocks = -(-pixels // lanes(dtype.itemsize))
+    source = contiguous(array.transpose(plan.order), dtype).reshape(plan.source)
+    target = empty_apart(plan.target, dtype, source)
     parallel_for(
-        _TRANSPOSE_ROWS[dtype.itemsize], source.shape[0] * blocks, source, target, blocks,
+        _TRANSPOSE_ROWS[target.itemsize], plan.items, source, target, plan.blocks,
         nanoseconds=2 * target.nbytes / BYTES_PER_NANOSECOND,
     )  # fmt: skip
     return target.reshape(array.shape)
+
+
+def channels_second(array: Array) -> Array:
+    """The view of an array (N, ..., C) as (N, C, ...)."""
+    return array.transpose(0, -1, *range(1, array.ndim - 1))
+
+
+class _Plan(NamedTuple):
+    """How `channels_last` turns arrays of some shape and strides."""
+
+    order: tuple[int, ...]
+    source: tuple[int, int, int]
+    target: tuple[int, int, int]
+    items: int
+    blocks: int
+
+
+@functools.lru_cache(maxsize=512)
+def _plan(
+    shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any], wanted: np.dtype[Any]
+) -> _Plan | None:
+    """How to turn such an array, or None if it is to be copied, or lies as it should."""
+    if (
+        dtype != wanted or dtype.kind != "f" or dtype.itemsize not in _TRANSPOSE_ROWS or config.DISABLE_JIT
+        or len(shape) < 3 or 0 in shape or 1 in (shape[-1], math.prod(shape))
+    ):  # fmt: skip
+        return None
+    order = (0, len(shape) - 1, *range(1, len(shape) - 1))
+    if _lies(shape, strides, range(len(shape)), dtype.itemsize) or not _lies(shape, strides, order, dtype.itemsize):
+        return None
+    batch, pixels, channels = shape[0], math.prod(shape[1:-1]), shape[-1]
+    blocks = -(-pixels // lanes(dtype.itemsize))
+    return _Plan(order, (batch, channels, pixels), (batch, pixels, channels), batch * blocks, blocks)
+
+
+def _lies(shape: tuple[int, ...], strides: tuple[int, ...], order: Sequence[int], itemsize: int) -> bool:
+    """Whether an array is C-contiguous with its axes in this order."""
+    step = itemsize
+    for axis in reversed(order):
+        if shape[axis] > 1 and strides[axis] != step:
+            return False
+        step *= shape[axis]
+    return True

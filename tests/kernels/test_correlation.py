@@ -522,10 +522,16 @@ def test_padpad_lengths_of_source_001():
 # ---------------------------------------------------------------- two ways of computing
 
 
+def _disable_tiles(monkeypatch):
+    monkeypatch.setattr(correlation, "_has_tiles", lambda *_: False)
+    for plan in ("_plan_correlate", "_plan_input_gradient", "_plan_weight_gradient"):  # nothing remembered
+        monkeypatch.setattr(correlation, plan, getattr(correlation, plan).__wrapped__)
+
+
 @pytest.fixture
 def without_tiles(monkeypatch):
     """The plain loops, which also serve integers and depthwise convolution."""
-    monkeypatch.setattr(correlation, "_has_tiles", lambda *_: False)
+    _disable_tiles(monkeypatch)
 
 
 # Channels around the vector widths, groups, strides and dilations: N, C, H, W, O, kernel, stride, padding, dilation, G.
@@ -559,7 +565,7 @@ def test_tiles_agree_with_plain_loops(shape, dtype, monkeypatch):
         )
 
     tiles = all_three()
-    monkeypatch.setattr(correlation, "_has_tiles", lambda *_: False)
+    _disable_tiles(monkeypatch)
     for tiled, plain in zip(tiles, all_three()):
         scale = np.abs(plain).max()
         np.testing.assert_allclose(tiled, plain, rtol=0, atol=scale * (2e-5 if dtype == np.float32 else 1e-13))

@@ -9,8 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from autograd_conv.kernels import threads
+from autograd_conv.kernels import threads, waiting
 from autograd_conv.kernels.threads import parallel_for
+from numba import config
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +146,36 @@ def test_arguments_are_let_go_after_the_call():
     assert reference() is None
     blocker.set()
     other.join(20)
+
+
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="waiting is compiled")
+def test_a_signal_wakes_who_watches_it():
+    waiting.prepare()
+    signal = waiting.Signal()
+    assert not signal.watch(0, 20)
+    assert signal.watch(1, 20)
+    seen = []
+    watcher = threading.Thread(target=lambda: seen.append(signal.watch(0, 20_000_000)))
+    watcher.start()
+    time.sleep(0.01)
+    signal.value = 7
+    watcher.join(10)
+    assert seen == [True]
+    assert signal.value == 7
+
+
+@pytest.mark.skipif(threads._processor is None or threads._usable_cpus() < 2, reason="nowhere to go")
+def test_the_pool_keeps_off_the_callers_processor():
+    threads.set_num_threads(3)
+    time.sleep(2 * threads.PLACE_SECONDS)
+    parallel_for(_count, 64, np.zeros(64, np.int64))
+    pool = threads._pool
+    if pool.avoided < 0:  # it was looked up too recently
+        time.sleep(2 * threads.PLACE_SECONDS)
+        parallel_for(_count, 64, np.zeros(64, np.int64))
+    assert len(pool.natives) >= 2
+    for native in pool.natives:
+        assert pool.avoided not in os.sched_getaffinity(native)
 
 
 def test_fewer_threads_end_some():
@@ -282,7 +313,7 @@ def test_an_interrupt_reaches_the_caller():
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(KeyboardInterrupt):
-            parallel_for(lambda start, stop: time.sleep(0.02), 100)
+            parallel_for(lambda start, stop: [time.sleep(0.002) for _ in range(start, stop)], 100)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
