@@ -31,7 +31,8 @@ Array = NDArray[Any]
 # Taps of a row that a tile unrolls. Longer rows are computed tap by tap.
 MOST_TAPS = 7
 
-# Outputs that the sums of a weight gradient stay in registers for, at least: to add them up costs as much as some pixels.
+# Outputs that the sums of a weight gradient stay in registers for, at least: to add them up costs as much as some
+# pixels.
 OUTER_PIXELS = 32
 
 # Pixels of a tile: what there may be. More pixels share more loads.
