@@ -2,8 +2,8 @@
 
 A tile (`stencil.row_tile`) computes P neighbouring pixels of a row by a vector of channels. Where a row of the kernel
 reads is one address, the same for all channels; nothing is looked up for each pixel. Rows of the kernel that lie in
-padding are left out, and pixels whose windows reach beyond the ends of a row are computed one by one from the
-taps that are inside: padding is neither read nor multiplied.
+padding are left out, and tiles whose windows reach beyond the ends of a row leave out single pixels: padding is neither
+read nor multiplied.
 
 The weight gradient keeps the sums of some rows of the kernel in registers while it goes along a row of pixels.
 
@@ -31,8 +31,12 @@ Array = NDArray[Any]
 # Taps of a row that a tile unrolls. Longer rows are computed tap by tap.
 MOST_TAPS = 7
 
+# Outputs that the sums of a weight gradient stay in registers for, at least: to add them up costs as much as some
+# pixels.
+OUTER_PIXELS = 32
+
 # Pixels of a tile: what there may be. More pixels share more loads.
-TILE_PIXELS = (8, 6, 4, 2)
+TILE_PIXELS = (8, 7, 6, 5, 4, 3, 2)
 
 
 def serves(itemsize: int, inputs: int, outputs: int, groups: int) -> bool:
@@ -40,18 +44,20 @@ def serves(itemsize: int, inputs: int, outputs: int, groups: int) -> bool:
     return in_vectors(itemsize, inputs, outputs, groups)
 
 
-@kernel
-def _rotate_rows(w: Array, packed: Array, back: bool) -> None:
-    """Write ``packed[tap, r, j] = w[tap, (j + r) % q within j's group, j]``, or, if `back`, the other way round."""
+def _rotated(size: int, r: int, channels: int) -> Array:
+    """The row of a group's matrix that lane j needs after a rotation by r, for all j."""
+    return (np.arange(channels) + r) % size
+
+
+def _rotate_rows(w: Array) -> Array:
+    """Return the matrices ``packed[tap, r, j] = w[tap, (j + r) % q, j]`` of `w` (taps, q, C); C-contiguous."""
     taps, size, channels = w.shape
-    for tap in range(taps):
-        for r in range(size):
-            for j in range(channels):
-                i = (j + r) % size
-                if back:
-                    w[tap, i, j] = packed[tap, r, j]
-                else:
-                    packed[tap, r, j] = w[tap, i, j]
+    if size == 1:
+        return contiguous(w, w.dtype)
+    packed = np.empty((taps, size, channels), w.dtype)
+    for r in range(size):
+        packed[:, r] = w[:, _rotated(size, r, channels), np.arange(channels)]
+    return packed
 
 
 # ---------------------------------------------------------------- forward and input gradient
@@ -59,8 +65,7 @@ def _rotate_rows(w: Array, packed: Array, back: bool) -> None:
 
 @functools.cache
 def _make(itemsize: int, size: int, pixels: int, taps: int, step: int, spacing: int, masked: bool) -> Any:
-    tile = row_tile(itemsize, size, pixels, taps, step, spacing, masked)
-    edge = row_tile(itemsize, size, 1, 1, 1, 1, masked)
+    tile, edge = (row_tile(itemsize, size, pixels, taps, step, spacing, edged, masked) for edged in (False, True))
     length = lanes(itemsize)
 
     @kernel
@@ -71,7 +76,8 @@ def _make(itemsize: int, size: int, pixels: int, taps: int, step: int, spacing: 
         """Compute rows ``start <= row < stop`` of positions, ``row = (n * positions_d + i_d) * positions_h + i_h``.
 
         Assumptions: `source` (N, D, H, W, C), `target` (N, D', H', W', C), `packed` (taps * q, C') and `begin` (C') are
-        C-contiguous, with ``C' >= L``; shifts along the width are `spacing` apart, and positions `step`.
+        C-contiguous, with ``C' >= L``; shifts along the width are `spacing` apart, and positions `step`; there are at
+        least as many of them in a row as the tile has pixels.
         """
         count_d, count_h, count_w = gather[0]
         step_d, step_h, step_w = gather[1]
@@ -84,14 +90,13 @@ def _make(itemsize: int, size: int, pixels: int, taps: int, step: int, spacing: 
         stride_d = height * stride_h
         packed_row = packed.shape[1] * itemsize
         taps_w = shift_w.size
-        taps_all = shift_d.size * shift_h.size * taps_w
-        offsets, matrices = np.empty(taps_all, np.int64), np.empty(taps_all, np.int64)
-        near, near_matrices = np.empty(taps_all, np.int64), np.empty(taps_all, np.int64)
+        # A tile reads `taps` neighbours from each line: split lines that are longer.
+        parts = taps_w // taps
+        tables = np.empty((3, shift_d.size * shift_h.size * parts), np.int64)
+        offsets, matrices, places = tables[0], tables[1], tables[2]
         # Positions from `low` to `high` have all their taps inside.
-        low = min(count_w, max(0, (step_w - 1 - shift_w[0]) // step_w))
-        high = max(low, min(count_w, (width - 1 - shift_w[taps_w - 1]) // step_w + 1))
-        if high - low < pixels:
-            high = low
+        low = (step_w - 1 - shift_w[0]) // step_w
+        high = (width - 1 - shift_w[taps_w - 1]) // step_w + 1
         for row in range(start, stop):
             h_at = row % count_h
             d_at = row // count_h % count_d
@@ -102,48 +107,36 @@ def _make(itemsize: int, size: int, pixels: int, taps: int, step: int, spacing: 
                 for kh in range(shift_h.size):
                     h = h_at * step_h + shift_h[kh]
                     if d >= 0 and d < depth and h >= 0 and h < height:
-                        offsets[lines] = d * stride_d + h * stride_h
-                        matrices[lines] = (kd * shift_h.size + kh) * taps_w * size * packed_row
-                        lines += 1
-            # A tile reads `taps` neighbours from each line: split lines that are longer.
-            parts = taps_w // taps
-            for k in range(lines * parts - 1, -1, -1):
-                line, part = k // parts, k % parts
-                offsets[k] = offsets[line] + shift_w[part * taps] * stride_w
-                matrices[k] = matrices[line] + part * taps * size * packed_row
+                        for part in range(parts):
+                            places[lines] = shift_w[part * taps]
+                            offsets[lines] = d * stride_d + h * stride_h + places[lines] * stride_w
+                            matrices[lines] = ((kd * shift_h.size + kh) * taps_w + part * taps) * size * packed_row
+                            lines += 1
+            # The lowest row that the next row of positions will read.
+            h_next = min((h_at + 1) * step_h + shift_h[shift_h.size - 1], height - 1)
+            ahead = d_at * step_d * stride_d + h_next * stride_h + shift_w[taps_w - 1] * stride_w
             image = source[n].ctypes.data
             place = target[n, d_at * out_d + first_d, h_at * out_h + first_h].ctypes.data
-            at = 0
-            while at < count_w:
-                if at == low and high > low:
-                    while at < high:
-                        here = min(at, high - pixels)  # the last tile computes some pixels again
-                        for c in range(0, channels, length):
-                            left = max(0, min(c, channels - length)) * itemsize
-                            tile(
-                                image + here * step_w * stride_w + left, offsets.ctypes.data, packed.ctypes.data + left,
-                                matrices.ctypes.data, lines * parts, stride_w, packed_row, begin.ctypes.data + left,
-                                place + (here * out_w + first_w) * stride_w + left, out_w * stride_w, channels,
-                            )  # fmt: skip
-                        at += pixels
-                    at = high
-                else:
-                    inside = 0
-                    for line in range(lines):
-                        for kw in range(taps_w):
-                            w = at * step_w + shift_w[kw]
-                            if w >= 0 and w < width:
-                                near[inside] = offsets[line * parts] + (shift_w[kw] - shift_w[0]) * stride_w
-                                near_matrices[inside] = matrices[line * parts] + kw * size * packed_row
-                                inside += 1
-                    for c in range(0, channels, length):
-                        left = max(0, min(c, channels - length)) * itemsize
-                        edge(
-                            image + at * step_w * stride_w + left, near.ctypes.data, packed.ctypes.data + left,
-                            near_matrices.ctypes.data, inside, stride_w, packed_row, begin.ctypes.data + left,
-                            place + (at * out_w + first_w) * stride_w + left, stride_w, channels,
+            for at in range(0, count_w, pixels):
+                here = at if at + pixels <= count_w else count_w - pixels  # the last tile computes some pixels again
+                pixel = here * step_w
+                inside = here >= low and here + pixels <= high
+                for c in range(0, channels, length):
+                    left = (c if c + length <= channels else max(0, channels - length)) * itemsize
+                    if inside:
+                        tile(
+                            image + pixel * stride_w + left, offsets.ctypes.data, packed.ctypes.data + left,
+                            matrices.ctypes.data, lines, stride_w, packed_row, begin.ctypes.data + left,
+                            place + (here * out_w + first_w) * stride_w + left, out_w * stride_w, channels,
+                            places.ctypes.data, pixel, width, ahead,
                         )  # fmt: skip
-                    at += 1
+                    else:
+                        edge(
+                            image + pixel * stride_w + left, offsets.ctypes.data, packed.ctypes.data + left,
+                            matrices.ctypes.data, lines, stride_w, packed_row, begin.ctypes.data + left,
+                            place + (here * out_w + first_w) * stride_w + left, out_w * stride_w, channels,
+                            places.ctypes.data, pixel, width, ahead,
+                        )  # fmt: skip
 
     return rows
 
@@ -164,6 +157,11 @@ def _tile_pixels(count: int, size: int) -> int:
     return min(fitting, key=lambda p: (-(-count // p) * (p + 1), -p))
 
 
+@functools.lru_cache(maxsize=256)
+def _shift_tables(shifts: tuple[tuple[int, ...], ...]) -> list[Array]:
+    return [np.array(shift, np.int64) for shift in shifts]
+
+
 def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gather) -> None:
     """Compute the pixels of `target` that `gather` names, from `source` and `w`, shape (taps, q, C)."""
     taps_all, size, channels = w.shape
@@ -171,18 +169,16 @@ def _run(source: Array, w: Array, bias: Array | None, target: Array, gather: Gat
     count = source.shape[0] * gather.positions[0] * gather.positions[1]
     if count * gather.positions[2] == 0:
         return
-    packed = np.empty((taps_all, size, channels), source.dtype)
-    _rotate_rows(contiguous(w, source.dtype), packed, False)
+    packed = _rotate_rows(w)
     begin = np.zeros(max(channels, length), source.dtype)
     if bias is not None:
         begin[:channels] = bias
-    shifts = [np.array(shift, np.int64) for shift in gather.shifts]
+    shifts = _shift_tables(gather.shifts)
     taps_w = len(gather.shifts[2])
     spacing = gather.shifts[2][1] - gather.shifts[2][0] if taps_w > 1 else 1
     taps = taps_w if taps_w <= MOST_TAPS else 1
     step = gather.step[2]
-    inside = gather.positions[2] - (taps_w - 1) * spacing // step
-    pixels = _tile_pixels(inside, size)
+    pixels = _tile_pixels(gather.positions[2], size)
     made = _make(source.itemsize, size, pixels, taps, step, spacing if taps > 1 else 1, channels < length)
     simple = (gather.positions, gather.step, gather.size, gather.target_step, gather.target_first)
     parallel_for(
@@ -235,13 +231,13 @@ def _make_outer(
     itemsize: int, size: int, lines: int, pixels: int, taps: int, step: int, spacing: int, masked: bool
 ) -> Any:
     tile = row_outer_tile(itemsize, size, lines, pixels, taps, step, spacing, masked)
-    single = row_outer_tile(itemsize, size, lines, 1, taps, step, spacing, masked)
-    edge = row_outer_tile(itemsize, size, 1, 1, 1, 1, 1, masked)
     length = lanes(itemsize)
 
     @kernel
-    def row_outers(start: int, stop: int, x: Array, gy: Array, sums: Array, window: Any, parts: int) -> None:
-        """Compute vectors ``start <= item < stop`` of channels of `sums`, all taps.
+    def row_outers(
+        start: int, stop: int, x: Array, gy: Array, sums: Array, window: Any, parts: int, most_rows: int
+    ) -> None:
+        """Compute vectors ``start <= item < stop`` of channels of `sums`, all taps, some rows of outputs at a time.
 
         Assumptions: `x` (N, D, H, W, C) and `gy` (N, OD, OH, OW, C) are C-contiguous; `sums` (vectors, KD, KH,
         KW, q, L) begins with zeros; rows of the kernel are `parts` times `taps` long.
@@ -255,19 +251,23 @@ def _make_outer(
         channels = x.shape[4]
         pixel = channels * itemsize
         vector = length * itemsize
+        # Outputs from `low` to `high` have all their taps inside.
         low = min(out_w, (before_w + stride_w - 1) // stride_w)
         reach = (taps_w - 1) * dilation_w - before_w
         high = max(low, min(out_w, (width - 1 - reach) // stride_w + 1))
-        steps = (high - low) // pixels
-        rest = high - low - steps * pixels
         most = taps_d * taps_h * parts + lines
-        places, results = np.empty(most, np.int64), np.empty(most, np.int64)
-        one, one_result = np.empty(1, np.int64), np.empty(1, np.int64)
-        here, there, rows = np.empty(lines, np.int64), np.empty(lines, np.int64), np.empty(most, np.int64)
+        tables = np.empty((6, most), np.int64)
+        rows, results, pixels_of = tables[0], tables[1], tables[2]
+        here, there, places = tables[3], tables[4], tables[5]
         dump = np.zeros(taps * size * length, x.dtype)
+        # Rows from `top` to `bottom` read from as many rows as the kernel has.
+        top = (before_h + stride_h - 1) // stride_h
+        bottom = (height - 1 + before_h - (taps_h - 1) * dilation_h) // stride_h + 1
         for n in range(x.shape[0]):
             for od in range(out_d):
-                for oh in range(out_h):
+                oh = 0
+                while oh < out_h:
+                    repeats = max(1, min(most_rows, bottom - oh)) if oh >= top else 1
                     count = 0
                     for kd in range(taps_d):
                         d = od * stride_d + kd * dilation_d - before_d
@@ -275,47 +275,30 @@ def _make_outer(
                             h = oh * stride_h + kh * dilation_h - before_h
                             if d >= 0 and d < depth and h >= 0 and h < height:
                                 for part in range(parts):
-                                    rows[count] = x[n, d, h].ctypes.data
-                                    places[count] = rows[count] + part * taps * dilation_w * pixel
+                                    pixels_of[count] = part * taps * dilation_w - before_w
+                                    rows[count] = x[n, d, h].ctypes.data + pixels_of[count] * pixel
                                     results[count] = ((kd * taps_h + kh) * taps_w + part * taps) * size * vector
                                     count += 1
                     for item in range(start, stop):
-                        left = max(0, min(item * length, channels - length)) * itemsize
+                        left = item * length
+                        left = (left if left + length <= channels else max(0, channels - length)) * itemsize
                         b = gy[n, od, oh].ctypes.data + left
                         total = sums[item].ctypes.data
-                        if high > low:
-                            ahead = (low * stride_w - before_w) * pixel + left
-                            for first in range(0, count, lines):
-                                for m in range(lines):
-                                    if first + m < count:
-                                        here[m] = places[first + m] + ahead
-                                        there[m] = total + results[first + m]
-                                    else:  # fewer rows than the tile has: it computes one again, for nothing
-                                        here[m] = here[0]
-                                        there[m] = dump.ctypes.data
-                                tile(
-                                    here.ctypes.data, pixel, b + low * pixel, pixel, steps, there.ctypes.data, vector,
-                                    channels,
-                                )  # fmt: skip
-                                if rest:
-                                    for m in range(lines):
-                                        here[m] += steps * pixels * stride_w * pixel
-                                    single(
-                                        here.ctypes.data, pixel, b + (high - rest) * pixel, pixel, rest,
-                                        there.ctypes.data, vector, channels,
-                                    )  # fmt: skip
-                        for ow in range(out_w - (high - low)):
-                            at = ow if ow < low else ow + high - low
-                            for first in range(0, count, parts):
-                                for kw in range(taps_w):
-                                    w = at * stride_w + kw * dilation_w - before_w
-                                    if w >= 0 and w < width:
-                                        one[0] = rows[first] + w * pixel + left
-                                        one_result[0] = total + results[first] + kw * size * vector
-                                        edge(
-                                            one.ctypes.data, pixel, b + at * pixel, pixel, 1, one_result.ctypes.data,
-                                            vector, channels,
-                                        )  # fmt: skip
+                        for first in range(0, count, lines):
+                            for m in range(lines):
+                                if first + m < count:
+                                    here[m] = rows[first + m] + left
+                                    there[m] = total + results[first + m]
+                                    places[m] = pixels_of[first + m]
+                                else:  # fewer rows than the tile has: it computes one again, for nothing
+                                    here[m] = here[0]
+                                    there[m] = dump.ctypes.data
+                                    places[m] = places[0]
+                            tile(
+                                here.ctypes.data, places.ctypes.data, pixel, width, b, pixel, low, high, out_w,
+                                there.ctypes.data, vector, channels, repeats, stride_h * width * pixel, out_w * pixel,
+                            )  # fmt: skip
+                    oh += repeats
 
     return row_outers
 
@@ -345,11 +328,19 @@ def correlate_weight_gradient(x: Array, gy: Array, gw: Array, window: Window) ->
         channels < length,
     )  # fmt: skip
     parallel_for(
-        made, vectors, x, gy, sums, tuple(window), taps_w // taps,
+        made, vectors, x, gy, sums, tuple(window), taps_w // taps, -(-OUTER_PIXELS // window.out[2]),
         nanoseconds=2 * gy.size * size * window.taps / FLOP_PER_NANOSECOND,
     )  # fmt: skip
-    packed = np.empty((window.taps, size, channels), x.dtype)
-    for vector in range(vectors):
-        left = max(0, min(vector * length, channels - length))
-        packed[:, :, left : left + length] = sums[vector].reshape(window.taps, size, length)[:, :, : channels - left]
-    _rotate_rows(gw.reshape(window.taps, size, channels), packed, True)
+    # Vectors side by side; the last one begins earlier, so that it ends with the last channel.
+    rows = sums.reshape(vectors, window.taps, size, length)
+    packed = np.empty((window.taps, size, max(channels, length)), x.dtype)
+    whole = channels // length
+    packed[:, :, : whole * length] = rows[:whole].transpose(1, 2, 0, 3).reshape(window.taps, size, whole * length)
+    packed[:, :, packed.shape[2] - length :] = rows[-1]
+    packed = packed[:, :, :channels]
+    matrices = gw.reshape(window.taps, size, channels)
+    if size == 1:
+        matrices[...] = packed
+        return
+    for r in range(size):
+        matrices[:, _rotated(size, r, channels), np.arange(channels)] = packed[:, r]

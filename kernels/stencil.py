@@ -86,8 +86,20 @@ def _times(emit: Emitter, count: int, stride: Any) -> Any:
 # ---------------------------------------------------------------- channels last
 
 
+def _inside(emit: Emitter, place: Any, size: Any) -> Any:
+    """For all lanes: whether ``0 <= place < size``, integers."""
+    bit = emit.builder.icmp_unsigned("<", place, size)
+    lanes = ir.VectorType(ir.IntType(1), emit.length)
+    undefined = ir.Constant(lanes, ir.Undefined)
+    first = emit.builder.insert_element(undefined, bit, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), emit.length), [0] * emit.length)
+    return emit.builder.shuffle_vector(first, undefined, zeros)
+
+
 @functools.cache
-def row_tile(itemsize: int, size: int, pixels: int, taps: int, step: int, spacing: int, masked: bool) -> Any:
+def row_tile(
+    itemsize: int, size: int, pixels: int, taps: int, step: int, spacing: int, edged: bool, masked: bool
+) -> Any:
     """Make the tile of forward and input gradient, channels last: `pixels` neighbours in a row, a vector of channels.
 
     Parameters
@@ -101,20 +113,24 @@ def row_tile(itemsize: int, size: int, pixels: int, taps: int, step: int, spacin
         ``K``: taps of a *line*, which is a row of the kernel.
     step, spacing : int
         In a line, output p and tap u read pixel ``p * step + u * spacing``.
+    edged : bool
+        Whether pixels may lie beyond the ends of a row. They are neither read nor multiplied.
     masked : bool
         Whether there may be fewer channels than L.
 
     Returns
     -------
     intrinsic
-        ``tile(base, offsets, b, b_offsets, lines, stride, b_stride, start, target, target_stride, channels)``, all
-        int64, addresses and distances in bytes:
+        ``tile(base, offsets, b, b_offsets, lines, stride, b_stride, start, target, target_stride, channels, places,
+        at, width, ahead)``, all int64, addresses and distances in bytes:
 
         - ``base + offsets[l]``: where line l reads for output 0 and tap 0; pixels are `stride` apart;
         - ``b + b_offsets[l]``: the line's matrices, ``[K, q]`` rows that are `b_stride` apart;
         - `start`: L numbers that the sums begin with;
         - `target`: address of output 0; outputs are `target_stride` apart;
-        - `channels`: how many channels there are, if `masked`.
+        - `channels`: how many channels there are, if `masked`;
+        - ``at + places[l]``: the pixel that line l reads for output 0 and tap 0, of a row of `width`, if `edged`;
+        - ``base + ahead``: from where on pixels are fetched that will be read later.
 
         ``T[p, j] = start[j] + sum over l, u, r of A[l, p*step + u*spacing][rotated by r][j] * B[l, u, r, j]``
 
@@ -126,30 +142,63 @@ def row_tile(itemsize: int, size: int, pixels: int, taps: int, step: int, spacin
     reach = sorted({p * step + u * spacing for p in range(pixels) for u in range(taps)})
 
     @intrinsic
-    def tile(typingctx, base, offsets, b, b_offsets, lines, stride, b_stride, start, target, target_stride, channels):  # type: ignore[no-untyped-def]
-        signature = types.void(*(types.int64,) * 11)
+    def tile(  # type: ignore[no-untyped-def]
+        typingctx,
+        base,
+        offsets,
+        b,
+        b_offsets,
+        lines,
+        stride,
+        b_stride,
+        start,
+        target,
+        target_stride,
+        channels,
+        places,
+        at,
+        width,
+        ahead,
+    ):
+        signature = types.void(*(types.int64,) * 15)
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            base, offsets, b, b_offsets, lines, stride, b_stride, start, target, target_stride, channels = args
+            (base, offsets, b, b_offsets, lines, stride, b_stride, start, target, target_stride, channels, places, at,
+             width, ahead) = args  # fmt: skip
             emit = Emitter(builder, shape)
             mask = emit.masks(channels)[0] if masked else None
             first = emit.load(emit.pointer(start), 0)
 
+            def load(address: Any) -> Any:
+                pointer = emit.pointer(address)
+                return emit.load(pointer, 0) if mask is None else emit.load_masked(pointer, 0, mask)
+
             def line(index: Any, sums: list[Any]) -> list[Any]:
                 place = builder.add(base, _entry(emit, offsets, index))
                 right = builder.add(b, _entry(emit, b_offsets, index))
-                values = {}
+                rows = {
+                    (u, r): emit.load(_address(emit, right, _times(emit, u * size + r, b_stride)), 0)
+                    for u in range(taps) for r in range(size)
+                }  # fmt: skip
+                pixel = builder.add(at, _entry(emit, places, index)) if edged else None
                 for k in reach:
-                    pointer = _address(emit, place, _times(emit, k, stride))
-                    values[k] = emit.load(pointer, 0) if mask is None else emit.load_masked(pointer, 0, mask)
-                for r in range(size):
-                    turned = {k: _rotate(emit, value, size, r) for k, value in values.items()}
-                    for u in range(taps):
-                        row = emit.load(_address(emit, right, _times(emit, u * size + r, b_stride)), 0)
-                        for p in range(pixels):
-                            sums[p] = builder.call(emit.fma, [turned[p * step + u * spacing], row, sums[p]])
+                    address, inside = builder.add(place, _times(emit, k, stride)), None
+                    if edged:
+                        here = builder.add(pixel, emit.constant(k))
+                        inside = _inside(emit, here, width)
+                        address = builder.select(builder.icmp_unsigned("<", here, width), address, b)
+                    value = load(address)
+                    for r in range(size):
+                        turned = _rotate(emit, value, size, r)
+                        for u in range(taps):
+                            p, rest = divmod(k - u * spacing, step)
+                            if rest == 0 and 0 <= p < pixels:
+                                total = builder.call(emit.fma, [turned, rows[u, r], sums[p]])
+                                sums[p] = builder.select(inside, total, sums[p]) if edged else total
                 return sums
 
+            for k in range(pixels * step):
+                emit.prefetch(builder.add(builder.add(base, ahead), _times(emit, k, stride)))
             for p, value in enumerate(_repeat(emit, "row", lines, [first] * pixels, line)):
                 pointer = _address(emit, target, _times(emit, p, target_stride))
                 if mask is None:
@@ -171,63 +220,117 @@ def row_outer_tile(
 
     Parameters
     ----------
-    itemsize, size, pixels, taps, step, spacing, masked
-        As in `row_tile`; `pixels` are the outputs of one step.
+    itemsize, size, taps, step, spacing, masked
+        As in `row_tile`.
     lines : int
         ``M``.
+    pixels : int
+        ``P``: outputs of one step, where no row ends.
 
     Returns
     -------
     intrinsic
-        ``tile(table, stride, b, b_stride, steps, targets, target_stride, channels)``, all int64, addresses and
-        distances in bytes:
+        ``tile(table, places, stride, width, b, b_stride, low, high, out, targets, target_stride, channels, rows,
+        row_stride, b_row_stride)``, all int64, addresses and distances in bytes:
 
         - `table`: address of ``int64[M]``, where each line reads for output 0 and tap 0; pixels are `stride` apart;
-        - `b`: address of output 0 in `gy`; outputs are `b_stride` apart; there are ``steps * P`` of them;
+        - `places`: address of ``int64[M]``, which pixel of a row of `width` that is;
+        - `b`: address of output 0 in `gy`; outputs are `b_stride` apart, and there are `out`;
+        - `low`, `high`: the outputs between read nothing beyond the ends of a row. Others are taken one by one,
+          without what they would read there;
         - `targets`: address of ``int64[M]``, where each line's result goes, ``[K, q]`` rows `target_stride` apart;
-        - `channels`: how many channels there are, if `masked`.
+        - `channels`: how many channels there are, if `masked`;
+        - `rows`: so many rows of outputs, each `b_row_stride` after the one before it, and what it reads `row_stride`.
 
         ``T[m, u, r, j] += sum over outputs p of A[m, p*step + u*spacing][rotated by r][j] * B[p, j]``
 
     Notes
     -----
-    ``2 * q * M * K * L * P * steps`` flop. Sums begin with 0 for each call.
+    ``2 * q * M * K * L * out * rows`` flop. Sums begin with 0 for each call.
     """
     shape = Shape(itemsize, 1, 1)
-    reach = sorted({p * step + u * spacing for p in range(pixels) for u in range(taps)})
 
     @intrinsic
-    def tile(typingctx, table, stride, b, b_stride, steps, targets, target_stride, channels):  # type: ignore[no-untyped-def]
-        signature = types.void(*(types.int64,) * 8)
+    def tile(  # type: ignore[no-untyped-def]
+        typingctx,
+        table,
+        places,
+        stride,
+        width,
+        b,
+        b_stride,
+        low,
+        high,
+        out,
+        targets,
+        target_stride,
+        channels,
+        rows,
+        row_stride,
+        b_row_stride,
+    ):
+        signature = types.void(*(types.int64,) * 15)
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            table, stride, b, b_stride, steps, targets, target_stride, channels = args
+            (table, places, stride, width, b, b_stride, low, high, out, targets, target_stride, channels, rows,
+             row_stride, b_row_stride) = args  # fmt: skip
             emit = Emitter(builder, shape)
             mask = emit.masks(channels)[0] if masked else None
-            places = [_entry(emit, table, emit.constant(m)) for m in range(lines)]
+            starts = [_entry(emit, table, emit.constant(m)) for m in range(lines)]
+            firsts = [_entry(emit, places, emit.constant(m)) for m in range(lines)]
 
-            def load(pointer: Any) -> Any:
+            def load(address: Any) -> Any:
+                pointer = emit.pointer(address)
                 return emit.load(pointer, 0) if mask is None else emit.load_masked(pointer, 0, mask)
 
-            def advance(index: Any, sums: list[Any]) -> list[Any]:
-                ahead = builder.mul(index, _times(emit, pixels * step, stride))
-                here = builder.add(b, builder.mul(index, _times(emit, pixels, b_stride)))
-                right = [load(_address(emit, here, _times(emit, p, b_stride))) for p in range(pixels)]
+            def add(row: Any, output: Any, count: int, edged: bool, sums: list[Any]) -> list[Any]:
+                """Add the products of `count` outputs from `output` on."""
+                ahead = builder.mul(output, emit.constant(step))
+                here = builder.add(builder.add(b, builder.mul(row, b_row_stride)), builder.mul(output, b_stride))
+                right = [load(builder.add(here, _times(emit, p, b_stride))) for p in range(count)]
+                distance = builder.add(builder.mul(row, row_stride), builder.mul(ahead, stride))
+                # What the next call will need, of other rows of outputs.
+                later = builder.add(builder.add(starts[-1], distance), builder.mul(rows, row_stride))
+                for k in range(count * step):
+                    emit.prefetch(builder.add(later, _times(emit, k, stride)))
+                later = builder.add(here, builder.mul(rows, b_row_stride))
+                for p in range(count):
+                    emit.prefetch(builder.add(later, _times(emit, p, b_stride)))
                 for m in range(lines):
-                    place = builder.add(places[m], ahead)
-                    for k in reach:
-                        value = load(_address(emit, place, _times(emit, k, stride)))
+                    place = builder.add(starts[m], distance)
+                    for k in sorted({p * step + u * spacing for p in range(count) for u in range(taps)}):
+                        address, inside = builder.add(place, _times(emit, k, stride)), None
+                        if edged:
+                            pixel = builder.add(builder.add(firsts[m], ahead), emit.constant(k))
+                            inside = _inside(emit, pixel, width)
+                            address = builder.select(builder.icmp_unsigned("<", pixel, width), address, here)
+                        value = load(address)
                         for r in range(size):
                             turned = _rotate(emit, value, size, r)
                             for u in range(taps):
                                 p, rest = divmod(k - u * spacing, step)
-                                if rest == 0 and 0 <= p < pixels:
+                                if rest == 0 and 0 <= p < count:
                                     at = (m * taps + u) * size + r
-                                    sums[at] = builder.call(emit.fma, [turned, right[p], sums[at]])
+                                    total = builder.call(emit.fma, [turned, right[p], sums[at]])
+                                    sums[at] = builder.select(inside, total, sums[at]) if edged else total
                 return sums
 
+            steps = builder.sdiv(builder.sub(high, low), emit.constant(pixels))
+            rest = builder.add(low, builder.mul(steps, emit.constant(pixels)))
+
+            def row(index: Any, sums: list[Any]) -> list[Any]:
+                def single(first: Any) -> Any:
+                    return lambda k, s: add(index, builder.add(first, k), 1, True, s)
+
+                def several(k: Any, s: list[Any]) -> list[Any]:
+                    return add(index, builder.add(low, builder.mul(k, emit.constant(pixels))), pixels, False, s)
+
+                sums = _repeat(emit, "before", low, sums, single(emit.constant(0)))
+                sums = _repeat(emit, "inside", steps, sums, several)
+                return _repeat(emit, "after", builder.sub(out, rest), sums, single(rest))
+
             zero = ir.Constant(emit.vector, None)
-            sums = _repeat(emit, "row", steps, [zero] * (lines * taps * size), advance)
+            sums = _repeat(emit, "row", rows, [zero] * (lines * taps * size), row)
             for m in range(lines):
                 line = _entry(emit, targets, emit.constant(m))
                 for row in range(taps * size):
