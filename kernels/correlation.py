@@ -26,7 +26,7 @@ import numpy as np
 from numba.core import config
 from numpy.typing import NDArray
 
-from . import grouped, loops, outer, planes, products, rectifier
+from . import grouped, loops, outer, planes, pointwise, products, rectifier
 from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
@@ -163,6 +163,10 @@ def _correlate(
         result, y = _new_planes(x.shape[0], outputs, window.out, source)
         if planes.correlate(source, w, offsets, result, window, groups):
             return rectifier.rectify(y) if rectify else y
+    if tiles and pointwise.serves(window, groups):
+        pixels = pointwise.pixels(x, inner)
+        if pixels is not None:
+            return pointwise.product(pixels, w.reshape(per_group, outputs), offsets, x.shape[:4], rectify)
     y = empty_apart((x.shape[0], *window.out, outputs), inner, x)
     if not y.size:
         return y
@@ -227,6 +231,11 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
         result, gx = _new_planes(gy.shape[0], channels, window.size, source)
         if planes.correlate_input_gradient(source, w.astype(inner, copy=False), result, window, groups):
             return gx.astype(dtype, copy=False)
+    if tiles and pointwise.serves(window, groups):
+        pixels = pointwise.pixels(gy, inner)
+        if pixels is not None:
+            turned = w.astype(inner, copy=False).reshape(per_group, outputs).T
+            return pointwise.product(pixels, turned, None, gy.shape[:4]).astype(dtype, copy=False)
     gx = empty_apart((gy.shape[0], *window.size, channels), inner, gy)
     if gx.size:
         w = w.astype(inner, copy=False)
@@ -297,6 +306,11 @@ def correlate_weight_gradient(
         if planes.correlate_weight_gradient(_as_planes(x), _as_planes(gy), gw, window, groups):
             return gw.astype(dtype, copy=False)
         gw = None
+    if tiles and pointwise.serves(window, groups):
+        pixels = pointwise.pixels(x, inner), pointwise.pixels(gy, inner)
+        if pixels[0] is not None and pixels[1] is not None:
+            gw = pointwise.weight_gradient(*pixels, outputs_first)
+            return gw.reshape(shape).astype(dtype, copy=False)
     if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
         gw = np.zeros(shape, inner)
         grouped.correlate_weight_gradient(channels_last(x, inner), channels_last(gy, inner), gw, window)
