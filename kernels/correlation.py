@@ -307,10 +307,9 @@ def correlate_weight_gradient(
             return gw.astype(dtype, copy=False)
         gw = None
     if tiles and pointwise.serves(window, groups):
-        pixels = pointwise.pixels(x, inner), pointwise.pixels(gy, inner)
-        if pixels[0] is not None and pixels[1] is not None:
-            gw = pointwise.weight_gradient(*pixels, outputs_first)
-            return gw.reshape(shape).astype(dtype, copy=False)
+        read, sent = pointwise.pixels(x, inner), pointwise.pixels(gy, inner)
+        if read is not None and sent is not None:
+            return pointwise.weight_gradient(read, sent, outputs_first).reshape(shape).astype(dtype, copy=False)
     if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
         gw = np.zeros(shape, inner)
         grouped.correlate_weight_gradient(channels_last(x, inner), channels_last(gy, inner), gw, window)

@@ -19,20 +19,21 @@ are: results do not depend on the number of threads.
 """
 
 import functools
+import math
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import config
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .arrays import empty_apart
 from .emitter import Emitter, Shape, lanes, register_count
 from .jit import kernel
-from .threads import parallel_for, threads_for
+from .threads import SERIAL_NANOSECONDS, get_num_threads, parallel_for
 
 Array = NDArray[Any]
 
@@ -54,11 +55,19 @@ CROWDED_BYTES = 2048
 # Panels of a block from which on such a copy is read often enough to pay.
 PANELS_TO_COPY = 4
 
+# Items of work for each thread, so that all end at about the same time; rows of an item, in tiles, below which copying
+# B once more for them would cost too much.
+ITEMS_PER_THREAD = 2
+LEAST_TILES = 4
+
 # Rows of the tile and of the one for the last rows, both two vectors wide, for so many vector registers.
 VECTORS = 2
 _ROWS = {32: (12, 4), 16: (6, 2)}
 
 _LINE_BYTES = 64
+
+# Results below this come from the system's allocator, which has memory at hand in less time than `workspace`.
+LEAST_LENT_BYTES = 128 * 1024
 
 
 # ---------------------------------------------------------------- tiles
@@ -106,6 +115,16 @@ def _loop(builder: Any, name: str, starts: list[Any]) -> tuple[list[Any], Any]:
     return values, close
 
 
+def _prefetch_to_write(builder: Any, pointer: Any) -> None:
+    """Ask for a cache line that will be written once the sums are complete. Any address will do."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.VoidType(), [byte, number, number, number]), "llvm.prefetch.p0"
+    )
+    to_write, first_level, data = (ir.Constant(number, value) for value in (1, 3, 1))
+    builder.call(function, [builder.bitcast(pointer, byte), to_write, first_level, data])
+
+
 @functools.cache
 def panel_tile(shape: Shape) -> Any:
     """Make the tile of a matrix product, a function for compiled code.
@@ -144,13 +163,14 @@ def panel_tile(shape: Shape) -> Any:
         ]
         left = [builder.add(a, builder.mul(a_row, row)) for row in at]
         targets = [emit.pointer(builder.add(c, builder.mul(c_row, row))) for row in at]
+        for target in targets:
+            for v in range(shape.vectors):
+                _prefetch_to_write(builder, builder.gep(target, [emit.constant(v * emit.length)]))
         builder.cbranch(builder.icmp_signed("==", add, emit.constant(0)), fresh, present)
 
         builder.position_at_end(fresh)
         first = [emit.load(emit.pointer(columns_start), v * emit.length) for v in range(shape.vectors)]
-        number = [
-            emit.broadcast(builder.gep(emit.pointer(rows_start), [emit.constant(r)])) for r in range(shape.rows)
-        ]
+        number = [emit.broadcast(builder.gep(emit.pointer(rows_start), [emit.constant(r)])) for r in range(shape.rows)]
         begin = emit.grid(lambda r, v: builder.fadd(first[v], number[r]))
         builder.branch(loop)
         builder.position_at_end(present)
@@ -215,33 +235,67 @@ def panel_tile(shape: Shape) -> Any:
 
 @functools.cache
 def copy_lines(itemsize: int) -> Any:
-    """Make a function for compiled code that copies some lines of up to L numbers.
+    """Make a function for compiled code that copies lines of numbers, cut into panels.
 
     Returns
     -------
     intrinsic
-        ``copy(source, distance, lines, count, target, pitch)``, all int64, addresses and distances in bytes: the
-        first `count` numbers of each of `lines` lines, at least 1. Whole vectors are written, one line after the other,
-        with 0 in lane `count` and beyond.
+        ``copy(source, distance, lines, count, target, pitch, panel_pitch)``, all int64, addresses and distances in
+        bytes: `count` numbers of each of `lines` lines, both at least 1. Numbers ``p * V * L`` and following go to
+        ``target + p * panel_pitch``, `pitch` further for each line. The last panel is filled up with zeros. One line is
+        written after the other.
     """
-    shape = Shape(itemsize, 1, 1)
+    shape = Shape(itemsize, 1, VECTORS)
 
-    def body(builder: Any, source: Any, distance: Any, lines: Any, count: Any, target: Any, pitch: Any) -> None:
+    def body(builder: Any, *args: Any) -> None:
+        source, distance, lines, count, target, pitch, panel_pitch = args
         emit = Emitter(builder, shape)
-        mask = emit.masks(count)[0]
-        (line, here, there), close = _loop(builder, "line", [emit.constant(0), source, target])
-        emit.store(emit.load_masked(emit.pointer(here), 0, mask), emit.pointer(there), 0)
+        width = emit.constant(shape.columns * itemsize)
+        (line, from_, to), close_lines = _loop(builder, "line", [emit.constant(0), source, target])
+        (left, here, there), close_panels = _loop(builder, "panel", [count, from_, to])
+        for v, value in enumerate(_load_some(emit, [(emit.pointer(here), v) for v in range(VECTORS)], left)):
+            emit.store(value, emit.pointer(there), v * emit.length)
+        rest = builder.sub(left, emit.constant(shape.columns))
+        close_panels(
+            [rest, builder.add(here, width), builder.add(there, panel_pitch)],
+            builder.icmp_signed(">", rest, emit.constant(0)),
+        )
         following = builder.add(line, emit.constant(1))
-        close(
-            [following, builder.add(here, distance), builder.add(there, pitch)],
+        close_lines(
+            [following, builder.add(from_, distance), builder.add(to, pitch)],
             builder.icmp_signed("<", following, lines),
         )
 
     @intrinsic
-    def copy(typingctx, source, distance, lines, count, target, pitch):  # type: ignore[no-untyped-def]
-        return _apart(f"copy_{itemsize}", 6, body)
+    def copy(typingctx, source, distance, lines, count, target, pitch, panel_pitch):  # type: ignore[no-untyped-def]
+        return _apart(f"copy_{itemsize}", 7, body)
 
     return copy
+
+
+def _load_some(emit: Emitter, places: list[tuple[Any, int]], count: Any) -> list[Any]:
+    """Load vector v from each (pointer, v), with 0 for numbers from `count` on, as counted from vector 0.
+
+    Whole vectors are loaded without masks, which some machines do not have.
+    """
+    builder, length = emit.builder, emit.length
+    whole, part, loaded = (builder.function.append_basic_block(name) for name in ("whole", "part", "loaded"))
+    needed = emit.constant((1 + max(v for _, v in places)) * length)
+    builder.cbranch(builder.icmp_signed(">=", count, needed), whole, part)
+    builder.position_at_end(whole)
+    plain = [emit.load(pointer, v * length) for pointer, v in places]
+    builder.branch(loaded)
+    builder.position_at_end(part)
+    masks = emit.masks(count)
+    masked = [emit.load_masked(pointer, v * length, masks[v]) for pointer, v in places]
+    builder.branch(loaded)
+    builder.position_at_end(loaded)
+    values = []
+    for one, other in zip(plain, masked):
+        values.append(builder.phi(emit.vector))
+        values[-1].add_incoming(one, whole)
+        values[-1].add_incoming(other, part)
+    return values
 
 
 @functools.cache
@@ -251,9 +305,9 @@ def turn_lines(itemsize: int) -> Any:
     Returns
     -------
     intrinsic
-        ``turn(source, distance, lines, count, target, pitch)``, all int64, addresses and distances in bytes: number j of
-        line i becomes number i of line j of the target, for ``j < count``, at least 1. Lines of the target are written
-        up to the next multiple of L, as whole vectors; what `lines` leaves of them repeats the last one.
+        ``turn(source, distance, lines, count, target, pitch)``, all int64, addresses and distances in bytes: number j
+        of line i becomes number i of line j of the target, for ``j < count``, at least 1. Lines of the target are
+        written up to the next multiple of L, as whole vectors; what `lines` leaves of them repeats the last one.
     """
     shape = Shape(itemsize, 1, 1)
 
@@ -264,13 +318,10 @@ def turn_lines(itemsize: int) -> Any:
         starts = []
         for i in range(emit.length):
             here = builder.icmp_signed("<", emit.constant(i), lines)
-            starts.append(
-                builder.add(source, builder.mul(distance, builder.select(here, emit.constant(i), final)))
-            )
+            starts.append(builder.add(source, builder.mul(distance, builder.select(here, emit.constant(i), final))))
         (done, offset, there), close = _loop(builder, "block", [emit.constant(0), emit.constant(0), target])
-        mask = emit.masks(builder.sub(count, done))[0]
-        rows = [emit.load_masked(emit.pointer(builder.add(start, offset)), 0, mask) for start in starts]
-        for j, row in enumerate(emit.transposed(rows)):
+        places = [(emit.pointer(builder.add(start, offset)), 0) for start in starts]
+        for j, row in enumerate(emit.transposed(_load_some(emit, places, builder.sub(count, done)))):
             emit.store(row, emit.pointer(builder.add(there, builder.mul(pitch, emit.constant(j)))), 0)
         following = builder.add(done, length)
         close(
@@ -299,20 +350,23 @@ def _make(itemsize: int) -> Any:
     tile, low_tile = panel_tile(shape), panel_tile(Shape(itemsize, few, VECTORS))
     copy, turn, length = copy_lines(itemsize), turn_lines(itemsize), lanes(itemsize)
     columns = shape.columns
-    vector, width = length * itemsize, columns * itemsize
+    width = columns * itemsize
 
     @kernel
-    def products(start: int, stop: int, plan: Any, work: int) -> None:
+    def products(
+        start: int, stop: int, plan: Array, a_at: int, b_at: int, c_at: int, columns_at: int, rows_at: int, work: int
+    ) -> None:
         """Compute items ``start <= item < stop``: some rows of a block of columns of one product.
 
-        `plan` is made by `multiply`: extents; address and distances of A, B, C, of what sums begin with; blocks.
-        `work` is the address of scratch memory: the block of B, and behind it rows of A.
+        `plan` holds the fields of `_Plan`, the rest are addresses: of A, B, C, of what sums begin with, and of scratch
+        memory: the block of B, and behind it rows of A.
         """
-        (
-            m, n, k, terms, a_at, a_row, a_step, a_term, a_matrix, b_at, b_step, b_column, b_term, b_matrix, c_at, c_row,
-            c_matrix, columns_at, columns_step, rows_at, rows_step, slice_steps, block_columns, block_rows, row_blocks,
-            column_blocks, copied, rectify,
-        ) = plan  # fmt: skip
+        m, n, k, terms = plan[0], plan[1], plan[2], plan[3]
+        a_row, a_step, a_term, a_matrix = plan[4], plan[5], plan[6], plan[7]
+        b_step, b_column, b_term, b_matrix = plan[8], plan[9], plan[10], plan[11]
+        c_row, c_matrix, columns_step, rows_step = plan[12], plan[13], plan[14], plan[15]
+        slice_steps, block_columns, block_rows = plan[16], plan[17], plan[18]
+        row_blocks, column_blocks, copied, rectify = plan[19], plan[20], plan[21], plan[22]
         panel_bytes = slice_steps * width
         rows_copy = work + slice_steps * block_columns * itemsize
         for item in range(start, stop):
@@ -332,16 +386,14 @@ def _make(itemsize: int) -> Any:
                     finish = rectify if term == terms - 1 and done + steps == k else 0
                     # 1. The block of B.
                     source = b_from + term * b_term + done * b_step
-                    for v in range(0, count, length):
-                        goal = work + v // columns * panel_bytes + v % columns * itemsize
-                        if b_column == itemsize:
-                            copy(source, b_step, steps, min(length, count - v), goal, width)
-                        else:
-                            turn(source, b_column, min(length, count - v), steps, goal, width)
-                        source += length * b_column
-                    if count % columns > 0 and count % columns <= columns - length:
-                        # Denormal numbers in lanes that nobody wants would take their time.
-                        copy(work, 0, steps, 0, work + count // columns * panel_bytes + width - vector, width)
+                    if b_column == itemsize:
+                        copy(source, b_step, steps, count, work, width, panel_bytes)
+                    else:
+                        for v in range(0, (count + columns - 1) // columns * columns, length):
+                            turn(
+                                source + min(v, count - 1) * b_column, b_column, max(1, min(length, count - v)), steps,
+                                work + v // columns * panel_bytes + v % columns * itemsize, width,
+                            )  # fmt: skip
                     # 2. The products.
                     source = a_from + term * a_term + done * a_step
                     target = c_from
@@ -352,18 +404,10 @@ def _make(itemsize: int) -> Any:
                         left, row_distance, step_distance = source, a_row, a_step
                         if copied == 1:  # steps lie side by side
                             left, row_distance = rows_copy, slice_steps * itemsize
-                            for v in range(0, steps, length):
-                                copy(
-                                    source + v * itemsize, a_row, present, min(length, steps - v),
-                                    rows_copy + v * itemsize, row_distance,
-                                )  # fmt: skip
-                        elif copied == 2:  # rows do. The last ones first: vectors reach into the numbers of the next step.
+                            copy(source, a_row, present, steps, left, row_distance, width)
+                        elif copied == 2:  # rows do; what is written beyond them is the next step's place
                             left, row_distance, step_distance = rows_copy, itemsize, rows * itemsize
-                            for v in range((present - 1) // length * length, -1, -length):
-                                copy(
-                                    source + v * itemsize, a_step, steps, min(length, present - v),
-                                    rows_copy + v * itemsize, step_distance,
-                                )  # fmt: skip
+                            copy(source, a_step, steps, present, left, step_distance, width)
                         panel = work
                         for v in range(0, count, columns):
                             begin = columns_at + (first_column + v) * columns_step
@@ -382,22 +426,117 @@ def _make(itemsize: int) -> Any:
                         source += high * a_row
                         target += high * c_row
 
-    return products, rows
+    return products
 
 
 # What sums begin with if there is no bias: enough for the columns and for the rows of a tile.
 _NOTHING = np.zeros(64)
+_NOTHING_AT = _NOTHING.ctypes.data
 
 _memory = threading.local()
 
 
-def _run(start: int, stop: int, made: Any, plan: Any, size: int) -> None:
+def _run(start: int, stop: int, made: Any, needed: int, *args: Any) -> None:
     """Call `made` with scratch memory of this thread's own, which it keeps: a few hundred KiB."""
     work = getattr(_memory, "work", None)
-    if work is None or work[1].size < size:
-        buffer = np.empty(size + _LINE_BYTES, np.uint8)
+    if work is None or work[1].size < needed:
+        buffer = np.empty(needed + _LINE_BYTES, np.uint8)
         work = _memory.work = (-(-buffer.ctypes.data // _LINE_BYTES) * _LINE_BYTES, buffer)
-    made(start, stop, plan, work[0])
+    made(start, stop, *args, work[0])
+
+
+class _Plan(NamedTuple):
+    """Extents, distances in bytes, and blocks of products; see `multiply`.
+
+    Attributes
+    ----------
+    m, n, k : int
+        Rows, columns, and steps.
+    terms : int
+        Products that are added up to one matrix.
+    a_row, a_step, a_term, a_matrix, b_step, b_column, b_term, b_matrix, c_row, c_matrix : int
+        Distances of neighbours.
+    columns_step, rows_step : int
+        Distances of what sums begin with; 0 if that is nothing.
+    slice_steps, block_columns, block_rows : int
+        At most so many.
+    row_blocks, column_blocks : int
+        Blocks of a matrix.
+    copied : int
+        How rows of A are copied: 0, not at all; 1, steps lie side by side; 2, rows do.
+    rectify : int
+    """
+
+    m: int
+    n: int
+    k: int
+    terms: int
+    a_row: int
+    a_step: int
+    a_term: int
+    a_matrix: int
+    b_step: int
+    b_column: int
+    b_term: int
+    b_matrix: int
+    c_row: int
+    c_matrix: int
+    columns_step: int
+    rows_step: int
+    slice_steps: int
+    block_columns: int
+    block_rows: int
+    row_blocks: int
+    column_blocks: int
+    copied: int
+    rectify: int
+
+
+@functools.lru_cache(maxsize=512)
+def _plan(
+    size: int, a: tuple[int, ...], a_strides: tuple[int, ...], b: tuple[int, ...], b_strides: tuple[int, ...],
+    c: tuple[int, ...], c_strides: tuple[int, ...], columns: bool, rows: bool, rectify: bool, threads: int,
+) -> tuple[Array, int, int, float]:  # fmt: skip
+    """Return a `_Plan` for compiled code, the items of work, bytes of scratch memory, and the time they may take."""
+    height, length = _ROWS[register_count()][0], lanes(size)
+    width = VECTORS * length
+    many, terms, m, k, n = max(a[0], b[0]), 1, a[1], a[2], b[2]
+    nanoseconds = 2 * many * m * n * k / FLOP_PER_NANOSECOND
+    a_matrix, a_row, a_step = a_strides
+    b_matrix, b_step, b_column = b_strides
+    a_matrix, b_matrix = a_matrix if a[0] > 1 else 0, b_matrix if b[0] > 1 else 0
+    a_term = b_term = 0
+    if c[0] < many:
+        many, terms, a_matrix, b_matrix, a_term, b_term = 1, many, 0, 0, a_matrix, b_matrix
+    if n == 1:
+        b_column = size
+
+    def up(value: int, multiple: int) -> int:
+        return -(-value // multiple) * multiple
+
+    steps = up(-(-k // -(-k // SLICE_STEPS)), length)
+    panels = -(-n // width)
+    column_blocks, row_blocks = -(-panels // max(1, BLOCK_BYTES // (steps * width * size))), 1
+    if threads > 1 and nanoseconds >= SERIAL_NANOSECONDS:
+        wanted = ITEMS_PER_THREAD * threads
+        column_blocks = max(column_blocks, min(-(-panels // PANELS_TO_COPY), -(-wanted // many)))
+        row_blocks = max(1, min(m // (LEAST_TILES * height), -(-wanted // (many * column_blocks))))
+    block_columns = -(-panels // column_blocks) * width
+    block_rows = up(-(-m // row_blocks), height)
+    row_blocks, column_blocks = -(-m // block_rows), -(-n // block_columns)
+    copied = 0
+    if block_columns >= PANELS_TO_COPY * width:
+        if a_step == size:
+            copied = int(a_row % CROWDED_BYTES == 0 and m > 1)
+        elif a_row == size:
+            copied = 2 * int(a_step % CROWDED_BYTES == 0 and k > 1)
+    plan = _Plan(
+        m, n, k, terms, a_row, a_step, a_term, a_matrix, b_step, b_column, b_term, b_matrix, c_strides[1], c_strides[0],
+        size if columns else 0, size if rows else 0, steps, block_columns, block_rows, row_blocks, column_blocks,
+        copied, int(rectify),
+    )  # fmt: skip
+    needed = (steps * (block_columns + height) + width) * size
+    return np.array(plan, np.int64), many * row_blocks * column_blocks, needed, nanoseconds
 
 
 def multiply(
@@ -425,61 +564,22 @@ def multiply(
     ``2 * I * M * N * K`` flop. No extent is 0.
     """
     size = a.itemsize
-    made, height = _make(size)
-    length = lanes(size)
-    width = VECTORS * length
-    many, terms = max(a.shape[0], b.shape[0]), 1
-    _, m, k = a.shape
-    n = b.shape[2]
-    a_matrix, a_row, a_step = a.strides
-    b_matrix, b_step, b_column = b.strides
-    if a.shape[0] == 1:
-        a_matrix = 0
-    if b.shape[0] == 1:
-        b_matrix = 0
-    a_term = b_term = 0
-    if c.shape[0] < many:
-        terms, many, a_term, b_term, a_matrix, b_matrix = many, 1, a_matrix, b_matrix, 0, 0
-    if n == 1:
-        b_column = size
-    nanoseconds = 2 * many * terms * m * n * k / FLOP_PER_NANOSECOND
-    # Blocks.
-    slices = -(-k // SLICE_STEPS)
-    steps = -(-(-(-k // slices)) // length) * length
-    panels = -(-n // width)
-    most = max(1, BLOCK_BYTES // (steps * width * size))
-    column_blocks, row_blocks = -(-panels // most), 1
-    threads = threads_for(nanoseconds)
-    if threads > 1:
-        column_blocks = max(column_blocks, min(-(-panels // PANELS_TO_COPY), -(-2 * threads // many)))
-        row_blocks = max(1, min(m // (4 * height), -(-2 * threads // (many * column_blocks))))
-    block_columns = -(-panels // column_blocks) * width
-    column_blocks = -(-n // block_columns)
-    block_rows = -(-(-(-m // row_blocks)) // height) * height
-    row_blocks = -(-m // block_rows)
-    copied = 0
-    if block_columns >= PANELS_TO_COPY * width and m > 1:
-        if a_step == size:
-            copied = 1 if a_row % CROWDED_BYTES == 0 else 0
-        elif a_row == size:
-            copied = 2 if a_step % CROWDED_BYTES == 0 else 0
-    nothing = _NOTHING.ctypes.data
-    columns_at = rows_at = nothing
-    if columns is not None:
-        begin = np.zeros(panels * width, a.dtype)
-        begin[:n] = columns
-        columns_at = begin.ctypes.data
-    if rows is not None:
-        begin_rows = np.zeros(m + height, a.dtype)
-        begin_rows[:m] = rows
-        rows_at = begin_rows.ctypes.data
-    plan = (
-        m, n, k, terms, a.ctypes.data, a_row, a_step, a_term, a_matrix, b.ctypes.data, b_step, b_column, b_term, b_matrix,
-        c.ctypes.data, c.strides[1], c.strides[0], columns_at, 0 if columns is None else size, rows_at,
-        0 if rows is None else size, steps, block_columns, block_rows, row_blocks, column_blocks, copied, int(rectify),
+    plan, items, needed, nanoseconds = _plan(
+        size, a.shape, a.strides, b.shape, b.strides, c.shape, c.strides, columns is not None, rows is not None,
+        rectify, get_num_threads(),
     )  # fmt: skip
-    needed = (steps * (block_columns + height + length) + 2 * length) * size
-    parallel_for(_run, many * row_blocks * column_blocks, made, plan, needed, nanoseconds=nanoseconds)
+    columns_at = rows_at = _NOTHING_AT
+    # Room for the whole of the last tile.
+    if columns is not None:
+        columns = np.concatenate([columns, np.zeros(VECTORS * lanes(size), a.dtype)], dtype=a.dtype)
+        columns_at = columns.ctypes.data
+    if rows is not None:
+        rows = np.concatenate([rows, np.zeros(_ROWS[register_count()][0], a.dtype)], dtype=a.dtype)
+        rows_at = rows.ctypes.data
+    parallel_for(
+        _run, items, _make(size), needed, plan, a.ctypes.data, b.ctypes.data, c.ctypes.data, columns_at, rows_at,
+        nanoseconds=nanoseconds,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- as NumPy has it
@@ -508,7 +608,7 @@ def product(x: Array, y: Array, columns: Array | None = None) -> Array | None:
     ):  # fmt: skip
         return None
     many = x.shape[:-2] if x.ndim > 2 else y.shape[:-2]
-    if 2 < y.ndim and y.shape[:-2] != many:
+    if y.ndim > 2 and y.shape[:-2] != many:
         return None
     if y.ndim == 2 and x.flags.c_contiguous:  # one product with all rows
         a = x.reshape(1, -1, x.shape[-1])
@@ -518,6 +618,8 @@ def product(x: Array, y: Array, columns: Array | None = None) -> Array | None:
     _, steps, columns_b = b.strides
     if x.itemsize not in (steps, columns_b) and 1 not in b.shape[1:]:
         b = np.ascontiguousarray(b)
-    result = empty_apart((*many, x.shape[-2], y.shape[-1]), x.dtype, x)
+    shape = (*many, x.shape[-2], y.shape[-1])
+    small = math.prod(shape) * x.itemsize < LEAST_LENT_BYTES
+    result = np.empty(shape, x.dtype) if small else empty_apart(shape, x.dtype, x)
     multiply(a, b, result.reshape(-1, a.shape[1], b.shape[2]), columns)
     return result

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.linalg import array_product, matrix_product
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor
 from .operands import apply, check_numeric, normalize_axis, operand
@@ -16,11 +17,7 @@ __all__ = ["flatten", "linear"]
 
 @primitive(name="linear")
 def _linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-    y = np.matmul(x, w.T)
-    if bias is None:
-        return y
-    result: np.ndarray = np.add(y, bias, out=y if bias.dtype == y.dtype else None)
-    return result
+    return array_product(x, w.T, bias)
 
 
 def _rows(array: Any) -> Any:
@@ -29,8 +26,8 @@ def _rows(array: Any) -> Any:
 
 
 _linear.defvjp(
-    x=lambda g, w: np.matmul(g, w),
-    w=lambda g, x: np.matmul(_rows(g).T, _rows(x)),
+    x=lambda g, w: matrix_product(g, w),
+    w=lambda g, x: matrix_product(_rows(g).T, _rows(x)),
     bias=lambda g: np.sum(_rows(g), axis=0),
 )
 
