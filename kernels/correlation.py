@@ -164,9 +164,9 @@ def _correlate(
         if planes.correlate(source, w, offsets, result, window, groups):
             return rectifier.rectify(y) if rectify else y
     if tiles and pointwise.serves(window, groups):
-        pixels = pointwise.pixels(x, inner)
-        if pixels is not None:
-            return pointwise.product(pixels, w.reshape(per_group, outputs), offsets, x.shape[:4], rectify)
+        product = pointwise.correlate(x, w.reshape(per_group, outputs), offsets, inner, rectify)
+        if product is not None:
+            return product
     y = empty_apart((x.shape[0], *window.out, outputs), inner, x)
     if not y.size:
         return y
@@ -232,10 +232,10 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
         if planes.correlate_input_gradient(source, w.astype(inner, copy=False), result, window, groups):
             return gx.astype(dtype, copy=False)
     if tiles and pointwise.serves(window, groups):
-        pixels = pointwise.pixels(gy, inner)
-        if pixels is not None:
-            turned = w.astype(inner, copy=False).reshape(per_group, outputs).T
-            return pointwise.product(pixels, turned, None, gy.shape[:4]).astype(dtype, copy=False)
+        matrix = w.astype(inner, copy=False).reshape(per_group, outputs)
+        product = pointwise.correlate(gy, matrix.T, None, inner)
+        if product is not None:
+            return product.astype(dtype, copy=False)
     gx = empty_apart((gy.shape[0], *window.size, channels), inner, gy)
     if gx.size:
         w = w.astype(inner, copy=False)
@@ -307,9 +307,9 @@ def correlate_weight_gradient(
             return gw.astype(dtype, copy=False)
         gw = None
     if tiles and pointwise.serves(window, groups):
-        read, sent = pointwise.pixels(x, inner), pointwise.pixels(gy, inner)
-        if read is not None and sent is not None:
-            return pointwise.weight_gradient(read, sent, outputs_first).reshape(shape).astype(dtype, copy=False)
+        gw = pointwise.correlate_weight_gradient(x, gy, inner, outputs_first)
+        if gw is not None:
+            return gw.reshape(shape).astype(dtype, copy=False)
     if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
         gw = np.zeros(shape, inner)
         grouped.correlate_weight_gradient(channels_last(x, inner), channels_last(gy, inner), gw, window)

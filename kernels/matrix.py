@@ -60,9 +60,16 @@ PANELS_TO_COPY = 4
 ITEMS_PER_THREAD = 2
 LEAST_TILES = 4
 
-# Rows of the tile and of the one for the last rows, both two vectors wide, for so many vector registers.
+# Rows of the tile and of the one for the last rows, both two vectors wide, for so many vector registers. Where only one
+# vector of columns is left, a tile of that width serves.
 VECTORS = 2
 _ROWS = {32: (12, 4), 16: (6, 2)}
+
+
+def least_rows() -> int:
+    """Rows of the lowest tile."""
+    return _ROWS[register_count()][1]
+
 
 _LINE_BYTES = 64
 
@@ -136,7 +143,7 @@ def panel_tile(shape: Shape) -> Any:
         int64, addresses and distances in bytes:
 
         - `a`, `a_row`, `a_step`: number (r, k) of A lies at ``a + r * a_row + k * a_step``;
-        - `b`: address of ``B[steps, V * L]``; ``steps >= 1``;
+        - `b`: address of a panel of B, of which these are the first columns; ``steps >= 1``;
         - `add`: whether to add to what is in C; else sums begin with the V * L numbers at `columns_start` plus, for
           row r, number r of those R at `rows_start`;
         - `c`, `c_row`: number (r, j) of C lies at ``c + r * c_row``, plus j numbers;
@@ -189,7 +196,7 @@ def panel_tile(shape: Shape) -> Any:
         for phi, start, after in (
             (step, emit.constant(0), following),
             (distance, emit.constant(0), builder.add(distance, a_step)),
-            (b_at, b, builder.add(b_at, emit.constant(shape.columns * shape.itemsize))),
+            (b_at, b, builder.add(b_at, emit.constant(VECTORS * emit.length * shape.itemsize))),
         ):
             phi.add_incoming(start, fresh)
             phi.add_incoming(start, present)
@@ -228,7 +235,7 @@ def panel_tile(shape: Shape) -> Any:
     def tile(  # type: ignore[no-untyped-def]
         typingctx, a, a_row, a_step, steps, b, add, columns_start, rows_start, c, c_row, rows, columns, rectify
     ):
-        return _apart(f"panel_{shape.itemsize}_{shape.rows}", 13, body)
+        return _apart(f"panel_{shape.itemsize}_{shape.rows}_{shape.vectors}", 13, body)
 
     return tile
 
@@ -347,7 +354,9 @@ def turn_lines(itemsize: int) -> Any:
 def _make(itemsize: int) -> Any:
     rows, few = _ROWS[register_count()]
     shape = Shape(itemsize, rows, VECTORS)
-    tile, low_tile = panel_tile(shape), panel_tile(Shape(itemsize, few, VECTORS))
+    tile, half_tile, low_tile = (
+        panel_tile(Shape(itemsize, r, v)) for r, v in ((rows, VECTORS), (rows, 1), (few, VECTORS))
+    )
     copy, turn, length = copy_lines(itemsize), turn_lines(itemsize), lanes(itemsize)
     columns = shape.columns
     width = columns * itemsize
@@ -411,13 +420,18 @@ def _make(itemsize: int) -> Any:
                         panel = work
                         for v in range(0, count, columns):
                             begin = columns_at + (first_column + v) * columns_step
-                            if high == rows:
-                                tile(
+                            if high == few:
+                                low_tile(
+                                    left, row_distance, step_distance, steps, panel, add, begin,
+                                    rows_at + row * rows_step, target + v * itemsize, c_row, present, count - v, finish,
+                                )  # fmt: skip
+                            elif count - v <= length:
+                                half_tile(
                                     left, row_distance, step_distance, steps, panel, add, begin,
                                     rows_at + row * rows_step, target + v * itemsize, c_row, present, count - v, finish,
                                 )  # fmt: skip
                             else:
-                                low_tile(
+                                tile(
                                     left, row_distance, step_distance, steps, panel, add, begin,
                                     rows_at + row * rows_step, target + v * itemsize, c_row, present, count - v, finish,
                                 )  # fmt: skip
