@@ -15,6 +15,7 @@ a second that a program which never convolves should not pay.
 | ``correlation`` | correlation, its input gradient, its weight gradient |
 | ``products``, ``outer`` | ... in register tiles: sums of matrix products, and of outer products |
 | ``gather`` | ... which source pixels a target pixel needs |
+| ``matrix``, ``pointwise`` | matrix products; kernels of one tap as such products of arrays as they lie |
 | ``pixels``, ``narrow`` | ... products with channels, and, of few channels, with pixels in the lanes of vectors |
 | ``grouped``, ``planes`` | small groups and depthwise: channels last, and planes as they lie |
 | ``stencil`` | ... their register tiles |
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from . import im2col as im2col
     from . import jit as jit
     from . import kronecker as kronecker
+    from . import matrix as matrix
     from . import naive as naive
     from . import order as order
     from . import padpad as padpad
@@ -83,6 +85,7 @@ __all__ = [
     "geometry", "threads", "arrays", "naive", "jit", "channelwise", "correlation", "emitter", "formulations",
     "winograd", "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places",
     "columns", "order", "tables", "resampling", "sampling", "special", "steps", "workspace", "peak",
+    "matrix",
 ]  # fmt: skip
 
 

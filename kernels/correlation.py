@@ -27,7 +27,7 @@ import numpy as np
 from numba.core import config
 from numpy.typing import NDArray
 
-from . import grouped, loops, outer, planes, products, rectifier
+from . import grouped, loops, outer, planes, pointwise, products, rectifier
 from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
@@ -86,14 +86,16 @@ class _Plan(NamedTuple):
         Of the result, and that which is computed in.
     shape : tuple of 5 int
         Of the result.
-    planes, grouped, tiles : bool
-        Whether `planes` (if arrays are channels-first), `grouped`, and `products` or `outer` serve.
+    planes, pointwise, grouped, tiles : bool
+        Whether `planes` (if arrays are channels-first), `pointwise` (if it takes them as they lie), `grouped`, and
+        `products` or `outer` serve.
     """
 
     dtype: np.dtype[Any]
     inner: np.dtype[Any]
     shape: Shape
     planes: bool
+    pointwise: bool
     grouped: bool
     tiles: bool
 
@@ -106,7 +108,8 @@ def _plan(
     tiles = _has_tiles(inner, inputs, outputs)
     return _Plan(
         dtype.newbyteorder("="), inner, shape, tiles and groups > 1 and planes.serves(window, inputs, outputs),
-        tiles and grouped.serves(inner.itemsize, inputs, outputs, groups), tiles,
+        tiles and pointwise.serves(window, groups), tiles and grouped.serves(inner.itemsize, inputs, outputs, groups),
+        tiles,
     )  # fmt: skip
 
 
@@ -234,6 +237,10 @@ def _correlate(
         result, y = _new_planes(plan.shape, source)
         if planes.correlate(source, w, offsets, result, window, groups):
             return rectifier.rectify(y) if rectify else y
+    if plan.pointwise:
+        product = pointwise.correlate(x, w.reshape(w.shape[3:]), offsets, inner, rectify)
+        if product is not None:
+            return product
     y = empty_apart(plan.shape, inner, x)
     if not y.size:
         return y
@@ -294,6 +301,10 @@ def _correlate_input_gradient(plan: _Plan, gy: Array, w: Array, window: Window, 
         result, gx = _new_planes(plan.shape, source)
         if planes.correlate_input_gradient(source, w, result, window, groups):
             return gx
+    if plan.pointwise:
+        product = pointwise.correlate(gy, w.reshape(w.shape[3:]).T, None, inner)
+        if product is not None:
+            return product
     gx = empty_apart(plan.shape, inner, gy)
     if gx.size:
         if plan.grouped:
@@ -357,6 +368,10 @@ def _correlate_weight_gradient(
         gw = np.zeros(plan.shape, inner)
         if planes.correlate_weight_gradient(_as_planes(x), _as_planes(gy), gw, window, groups):
             return gw
+    if plan.pointwise:
+        product = pointwise.correlate_weight_gradient(x, gy, inner, outputs_first)
+        if product is not None:
+            return product.reshape(plan.shape)
     if plan.grouped:
         gw = np.zeros(plan.shape, inner)
         grouped.correlate_weight_gradient(channels_last(x, inner), channels_last(gy, inner), gw, window)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.linalg import array_product, product
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor
 from .operands import apply, check_numeric, is_usual, normalize_axis, operand
@@ -16,11 +17,7 @@ __all__ = ["flatten", "linear"]
 
 @primitive(name="linear")
 def _linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-    y: np.ndarray = x.dot(w.T) if x.ndim <= 2 else np.matmul(x, w.T)  # the call of dot takes a third of the time
-    if bias is None:
-        return y
-    result: np.ndarray = np.add(y, bias, out=y if bias.dtype == y.dtype else None)
-    return result
+    return array_product(x, w.T, bias)
 
 
 def _rows(array: Any) -> Any:
@@ -31,8 +28,8 @@ def _rows(array: Any) -> Any:
 
 
 _linear.defvjp(
-    x=lambda g, w: np.matmul(g, w),
-    w=lambda g, x: _rows(g).T.dot(_rows(x)),
+    x=lambda g, w: product(g, w),
+    w=lambda g, x: product(_rows(g).T, _rows(x)),
     bias=lambda g: _rows(g).sum(axis=0),
 )
 

@@ -91,9 +91,7 @@ _roll = primitive(lambda x, *, shift, axis: np.roll(x, shift, axis), name="roll"
     x=lambda g, shift, axis: np.roll(g, _opposite(shift), axis)
 )
 # The engine sums the cotangent over the repeated axes.
-_broadcast_to = primitive(_repeat, name="broadcast_to", broadcasts=True).defvjp(
-    x=lambda g: g
-)
+_broadcast_to = primitive(_repeat, name="broadcast_to", broadcasts=True).defvjp(x=lambda g: g)
 
 
 @implements(np.reshape)
@@ -218,9 +216,7 @@ def broadcast_to(array: ArrayLike, shape: int | Sequence[int], subok: bool = Fal
     ValueError
         If the shape of `array` does not broadcast to `shape`.
     """
-    result: Tensor = _broadcast_to.unary(
-        tensor_of(array), {"shape": shape if isinstance(shape, int) else tuple(shape)}
-    )
+    result: Tensor = _broadcast_to.unary(tensor_of(array), {"shape": shape if isinstance(shape, int) else tuple(shape)})
     return result
 
 
