@@ -30,6 +30,7 @@ from . import grouped, loops, outer, planes, products, rectifier
 from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
+from .keeping import Kept
 from .threads import parallel_for
 from .transposition import channels_last
 
@@ -97,8 +98,9 @@ def _new_planes(batch: int, channels: int, spatial: tuple[int, ...], source: Arr
 
 
 def correlate(
-    x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, *, activation: str | None = None
-) -> Array:
+    x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, kept: Kept | None = None, *,
+    activation: str | None = None,
+) -> Array:  # fmt: skip
     """Correlate `x` with `w`: what deep-learning libraries call a convolution.
 
     ``y[n,i,o] = bias[o] + sum over u, c of xpad[n, i*S + u*D, c] * w[u,c,o]``
@@ -112,6 +114,8 @@ def correlate(
     window : Window
     groups : int
         ``G``, which divides ``C`` and ``O``.
+    kept : Kept, optional
+        What was made of `w` in calls before.
     activation : {None, "relu"}
         ``"relu"``: 0 takes the place of every result that is 0 or less, -0.0 too; NaN stays NaN. What
         `rectifier.rectify` makes of the result, without another pass over memory.
@@ -147,12 +151,13 @@ def correlate(
         _check_shape(function, "bias", bias, (outputs,), "(O,)")
         dtype = np.result_type(dtype, bias)
     inner = compute_dtype(dtype, function)
-    return _correlate(x, w, bias, window, groups, inner, rectify).astype(dtype, copy=False)
+    return _correlate(x, w, bias, window, groups, inner, rectify, kept).astype(dtype, copy=False)
 
 
 def _correlate(
-    x: Array, w: Array, bias: Array | None, window: Window, groups: int, inner: np.dtype[Any], rectify: bool
-) -> Array:
+    x: Array, w: Array, bias: Array | None, window: Window, groups: int, inner: np.dtype[Any], rectify: bool,
+    kept: Kept | None,
+) -> Array:  # fmt: skip
     """`correlate` of checked operands, in the dtype `inner`, by the loops that serve these shapes."""
     per_group, outputs = w.shape[3], w.shape[4]
     tiles = _has_tiles(inner, per_group, outputs // groups)
@@ -168,7 +173,7 @@ def _correlate(
         return y
     if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
         grouped.correlate(channels_last(x, inner), w, offsets, y, window)
-    elif tiles and products.correlate(x, w, offsets, y, window, groups, rectify):
+    elif tiles and products.correlate(x, w, offsets, y, window, groups, rectify, kept):
         return y
     else:
         loops.correlate(channels_last(x, inner), w, offsets, y, window, groups)
@@ -178,7 +183,7 @@ def _correlate(
 # ---------------------------------------------------------------- input gradient
 
 
-def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1) -> Array:
+def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1, kept: Kept | None = None) -> Array:
     """Return the gradient of ``correlate(x, w)`` with respect to `x`: also, transposed convolution.
 
     ``gx[n,h,c] = sum over u, o of gy[n,i,o] * w[u,c,o]`` with ``i = (h + P - u*D) / S``, where that is whole and
@@ -192,6 +197,8 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     window : Window
     groups : int
         ``G``, which divides ``O``; there are ``G * w.shape[3]`` input channels.
+    kept : Kept, optional
+        What was made of `w` in calls before.
 
     Returns
     -------
@@ -232,7 +239,7 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
         w = w.astype(inner, copy=False)
         if tiles and grouped.serves(inner.itemsize, per_group, outputs // groups, groups):
             grouped.correlate_input_gradient(channels_last(gy, inner), w, gx, window)
-        elif not (tiles and products.correlate_input_gradient(gy, w, gx, window, groups)):
+        elif not (tiles and products.correlate_input_gradient(gy, w, gx, window, groups, kept)):
             loops.correlate_input_gradient(channels_last(gy, inner), w, gx, window, groups)
     return gx.astype(dtype, copy=False)
 

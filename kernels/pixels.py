@@ -14,7 +14,8 @@ Blocking, from the inside outwards:
    depends on shapes alone.
 
 If there is one block only, each panel of the kernel is read by one item. That item packs it, slice by slice, just
-before it is multiplied: a packed kernel of some megabytes is then neither written to memory nor read from it.
+before it is multiplied: a packed kernel of some megabytes is then neither written to memory nor read from it. Unless a
+kernel that was packed before is at hand (`keeping`).
 """
 
 import functools
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from .emitter import Shape, lanes, tile_shape
 from .gather import Gather, reaches
 from .jit import kernel
+from .keeping import Kept
 from .packing import PACKERS, lines, pack_kernel
 from .threads import parallel_for
 from .tile import gather_tile, ramp, shift_tile
@@ -257,8 +259,9 @@ def _make(shape: Shape) -> Any:
 
 
 def multiply(
-    source: Array, w: Array, bias: Array | None, target: Array, gather: Gather, groups: int, rectify: bool = False
-) -> bool:
+    source: Array, w: Array, bias: Array | None, target: Array, gather: Gather, groups: int, rectify: bool = False,
+    kept: Kept | None = None,
+) -> bool:  # fmt: skip
     """Compute the pixels of `target` that `gather` names.
 
     Parameters
@@ -273,6 +276,8 @@ def multiply(
     groups : int
     rectify : bool
         Whether to put 0 in place of what is 0 or less.
+    kept : Kept, optional
+        Where the packed kernel may be kept.
 
     Returns
     -------
@@ -297,15 +302,23 @@ def multiply(
     blocks = max(1, round(all_tiles * shape.rows / BLOCK_PIXELS))
     tiles = -(-all_tiles // blocks)
     blocks = -(-all_tiles // tiles)
-    fused = blocks == 1
     nothing = np.zeros(max(run, source.shape[4]), source.dtype)
     (reach_d, reach_h, reach_w), padded = reaches(gather)
-    described, w = lines(w)
+    described, placed = lines(w)
+
+    def pack() -> tuple[Array, bool]:
+        return pack_kernel(described, placed, groups, shape, slice_run)
+
+    found = None
+    if kept is not None:
+        size = panels * slices * gather.taps * slice_run * shape.columns * shape.itemsize
+        found = kept.get(w, ("pixels", groups, shape, slice_run), size, pack)
+    fused = blocks == 1 and found is None
     if fused:
         packed = np.empty((0, slices, gather.taps, slice_run, shape.columns), source.dtype)
         checks, finite = np.zeros((panels, lanes(shape.itemsize)), source.dtype), True
     else:
-        packed, finite = pack_kernel(described, w, groups, shape, slice_run)
+        packed, finite = found or pack()
         checks = np.zeros((panels, 1), source.dtype)
         if padded and not finite:
             return False

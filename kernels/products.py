@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from . import narrow, pixels
 from .gather import forward, phases
 from .geometry import Window
+from .keeping import Kept
 from .pixels import FLOP_PER_NANOSECOND
 from .transposition import channels_last
 
@@ -49,8 +50,9 @@ MERGE_BELOW_BYTES = 64
 
 
 def correlate(
-    x: Array, w: Array, bias: Array | None, y: Array, window: Window, groups: int, rectify: bool = False
-) -> bool:
+    x: Array, w: Array, bias: Array | None, y: Array, window: Window, groups: int, rectify: bool = False,
+    kept: Kept | None = None,
+) -> bool:  # fmt: skip
     """Compute `y`, the correlation of `x` with `w`, in place; see `correlation.correlate`.
 
     Parameters
@@ -64,6 +66,7 @@ def correlate(
     groups : int
     rectify : bool
         Whether to put 0 in place of what is 0 or less.
+    kept : Kept, optional
 
     Returns
     -------
@@ -88,10 +91,12 @@ def correlate(
             size=(*size[:2], x.shape[3] - taps_w * per_group + 1),
         )  # fmt: skip
         w = w.reshape(taps_d, taps_h, 1, taps_w * per_group, outputs)
-    return pixels.multiply(x, w, bias, y, gather, groups, rectify)
+    return pixels.multiply(x, w, bias, y, gather, groups, rectify, kept)
 
 
-def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, groups: int) -> bool:
+def correlate_input_gradient(
+    gy: Array, w: Array, gx: Array, window: Window, groups: int, kept: Kept | None = None
+) -> bool:
     """Compute `gx`, the input gradient, in place, phase by phase; see `correlation.correlate_input_gradient`.
 
     Parameters
@@ -102,6 +107,7 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
     gx : ndarray, shape (N, D, H, W, C), C-contiguous, float32 or float64
     window : Window
     groups : int
+    kept : Kept, optional
 
     Returns
     -------
@@ -120,7 +126,7 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
     if narrow.serves(gx.dtype, per_group, groups):
         return narrow.multiply(gy, parts, None, gx)
     gy = channels_last(gy, gx.dtype)
-    return all(pixels.multiply(gy, matrices, None, gx, gather, groups) for gather, matrices in parts)
+    return all(pixels.multiply(gy, matrices, None, gx, gather, groups, kept=kept) for gather, matrices in parts)
 
 
 def has_padding(window: Window) -> bool:

@@ -30,6 +30,7 @@ import numpy as np
 
 import autograd_conv.kernels as kernels
 
+from .. import memory
 from ..kernels.geometry import Window
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor
@@ -47,6 +48,7 @@ __all__ = [
     "conv2d",
     "conv3d",
     "input_gradient",
+    "keep_weight",
     "weight_gradient",
 ]
 
@@ -64,7 +66,8 @@ class Setup(NamedTuple):
 def _correlate(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, *, setup: Setup) -> np.ndarray:
     window, groups, layout, method = setup
     by = kernels.formulations.formulation(method)
-    return layout.restore(by.correlate(layout.canonical(x), layout.canonical_kernel(w), bias, window, groups), x.ndim)
+    y = by.correlate(layout.canonical(x), layout.canonical_kernel(w), bias, window, groups, memory.kept(w))
+    return layout.restore(y, x.ndim)
 
 
 @primitive(name="correlate_input_gradient")
@@ -72,7 +75,7 @@ def input_gradient(gy: np.ndarray, w: np.ndarray, bias: np.ndarray | None, *, se
     """Gradient of `_correlate` with respect to `x`; `bias`, for transposed convolution, is added to its channels."""
     window, groups, layout, method = setup
     by = kernels.formulations.formulation(method)
-    gx = by.correlate_input_gradient(layout.canonical(gy), layout.canonical_kernel(w), window, groups)
+    gx = by.correlate_input_gradient(layout.canonical(gy), layout.canonical_kernel(w), window, groups, memory.kept(w))
     if bias is not None:
         gx = gx + bias  # channels are the last axis
     return layout.restore(gx, gy.ndim)
@@ -86,6 +89,12 @@ def weight_gradient(x: np.ndarray, gy: np.ndarray, *, setup: Setup) -> np.ndarra
     arrays = layout.canonical(x), layout.canonical(gy)
     gw = by.correlate_weight_gradient(*arrays, window, groups, not layout.channels_last)  # for its order in memory
     return layout.restore_kernel(gw)
+
+
+def keep_weight(w: Any) -> None:
+    """Let the kernels keep what they make of `w`, if it is a Tensor and for as long as it does not change."""
+    if isinstance(w, Tensor):
+        memory.keep(w, kernels.keeping.Kept)
 
 
 def _bias_gradient(g: Any, setup: Setup) -> Any:
@@ -183,6 +192,7 @@ def _convolve(
     method = choose_method(
         function, method, window, parsed.batch(x.shape), parsed.channels(x.shape), outputs, groups, x.dtype
     )
+    keep_weight(w)
     result: Tensor = apply(_correlate, x, w, b, setup=Setup(window, groups, parsed, method))
     return result
 
