@@ -9,6 +9,9 @@ the tape keep arrays too. Three rules keep gradients right:
    taken). The sweep checks the seal of each array that a record saved, and refuses to go on if it broke.
 3. Arrays that nobody else holds need neither copy nor seal, and reference counts tell which those are. In
    a usual training loop nothing is ever copied or sealed.
+
+So an array that no user holds is written to by this package alone, in a few places, and as long as a Tensor holds it,
+only through that Tensor. Until then, what was made of its values can be used again: `keep` and `forget`.
 """
 
 from __future__ import annotations
@@ -17,18 +20,23 @@ import itertools
 import sys
 import weakref
 import zlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
 __all__ = [
+    "KEPT",
     "SEALS",
     "SMALL",
     "Slot",
     "add",
     "changed_since",
     "expose",
+    "forget",
     "held_elsewhere",
+    "keep",
+    "kept",
     "next_number",
     "save",
     "settle",
@@ -164,6 +172,7 @@ def _seal(root: Any, array: np.ndarray) -> None:
 
 def expose(holder: Holder) -> np.ndarray:
     """Return the array of `holder` for a user to read and to write."""
+    forget(holder)
     if not holder._array.flags.writeable:  # the result of broadcasting, whose elements share memory
         holder._array = holder._array.copy(order="K")
         holder._shared = False
@@ -178,6 +187,7 @@ def expose(holder: Holder) -> np.ndarray:
         if SEALS:
             SEALS.pop(id(_root(holder._array)), None)
     holder._exposed = True
+    forget(holder)  # once more: another thread may have asked for a store before it was marked as exposed
     return holder._array
 
 
@@ -221,3 +231,53 @@ def changed_since(array: np.ndarray, number: int) -> bool:
         return False
     seal.check()
     return seal.broken_at > number
+
+
+# --- what was made of arrays that do not change -----------------------------------------------------------
+
+KEPT: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], Any]] = {}
+"""Stores, by the identity of the object that owns the memory; with that object, and the Tensor that holds it.
+
+An entry goes when either of them does, and before the Tensor's array is written to, handed out or replaced.
+"""
+
+
+def keep(holder: Holder, make: Callable[[Any], Any]) -> None:
+    """Open a store for what is made of the values of `holder`, unless a user holds its array or there is one.
+
+    Parameters
+    ----------
+    holder : Tensor
+    make : callable
+        Makes the store; is given the object that owns the memory.
+    """
+    if holder._exposed:
+        settle(holder)
+        if holder._exposed:
+            return
+    root = _root(holder._array)
+    key = id(root)
+    if key in KEPT:
+        return
+
+    def drop(_: Any) -> None:
+        KEPT.pop(key, None)
+
+    try:
+        KEPT[key] = weakref.ref(root, drop), weakref.ref(holder, drop), make(root)
+    except TypeError:  # as in _seal
+        return
+    if holder._exposed or _root(holder._array) is not root:  # another thread came in between
+        drop(None)
+
+
+def kept(array: np.ndarray) -> Any:
+    """The store for what is made of `array`, or None."""
+    entry = KEPT.get(id(_root(array))) if KEPT else None
+    return None if entry is None else entry[2]
+
+
+def forget(holder: Holder) -> None:
+    """Close the store of `holder`: its array is about to be written to, handed out or replaced."""
+    if KEPT:
+        KEPT.pop(id(_root(holder._array)), None)

@@ -133,6 +133,7 @@ class Tensor:
                 f"Tensor.data: cannot assign {array.dtype} values to a Tensor of dtype {self.dtype}; "
                 "convert them with astype first"
             )
+        memory.forget(self)
         self._array = np.array(array, dtype=self.dtype, order="K")
         self._exposed = self._shared = False
 
@@ -320,6 +321,7 @@ class Tensor:
                     f"{self.dtype} of the Tensor"
                 )
             result = result.astype(self.dtype)
+        memory.forget(self)
         self._array = result._array
         self._exposed = False
         self._shared = result._shared = True

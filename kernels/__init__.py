@@ -21,6 +21,7 @@ a second that a program which never convolves should not pay.
 | ``stencil`` | ... their register tiles |
 | ``moving`` | rows copied and transposed in vectors |
 | ``packing`` | ... kernels, in the order in which tiles read them |
+| ``keeping`` | ... kept while the array does not change |
 | ``loops`` | ... in plain loops, where tiles do not serve |
 | ``emitter``, ``tile`` | vectors of this machine, and the register tiles |
 | ``transposition`` | from channels first to channels last and back, in blocks of registers |
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from . import geometry as geometry
     from . import im2col as im2col
     from . import jit as jit
+    from . import keeping as keeping
     from . import kronecker as kronecker
     from . import matrix as matrix
     from . import naive as naive
@@ -83,8 +85,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "geometry", "threads", "arrays", "naive", "jit", "channelwise", "correlation", "emitter", "formulations",
-    "winograd", "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions", "places",
-    "columns", "order", "tables", "resampling", "sampling", "special", "steps", "workspace", "peak",
+    "winograd", "keeping", "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions",
+    "places", "columns", "order", "tables", "resampling", "sampling", "special", "steps", "workspace", "peak",
     "matrix",
 ]  # fmt: skip
 

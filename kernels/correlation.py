@@ -31,6 +31,7 @@ from . import grouped, loops, outer, planes, pointwise, products, rectifier
 from .arrays import compute_dtype, contiguous, empty_apart
 from .geometry import Window
 from .jit import SUM_FLAGS, kernel
+from .keeping import Kept
 from .threads import parallel_for
 from .transposition import channels_last, channels_second
 
@@ -183,8 +184,9 @@ def _new_planes(shape: Shape, source: Array) -> tuple[Array, Array]:
 
 
 def correlate(
-    x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, *, activation: str | None = None
-) -> Array:
+    x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, kept: Kept | None = None, *,
+    activation: str | None = None,
+) -> Array:  # fmt: skip
     """Correlate `x` with `w`: what deep-learning libraries call a convolution.
 
     ``y[n,i,o] = bias[o] + sum over u, c of xpad[n, i*S + u*D, c] * w[u,c,o]``
@@ -198,6 +200,8 @@ def correlate(
     window : Window
     groups : int
         ``G``, which divides ``C`` and ``O``.
+    kept : Kept, optional
+        What was made of `w` in calls before.
     activation : {None, "relu"}
         ``"relu"``: 0 takes the place of every result that is 0 or less, -0.0 too; NaN stays NaN. What
         `rectifier.rectify` makes of the result, without another pass over memory.
@@ -221,13 +225,14 @@ def correlate(
     """
     dtype = np.result_type(x, w) if bias is None else np.result_type(x, w, bias)
     plan = _plan_correlate(x.shape, w.shape, None if bias is None else bias.shape, dtype, window, groups, activation)
-    y = _correlate(plan, x, w, bias, window, groups, activation == "relu")
+    y = _correlate(plan, x, w, bias, window, groups, activation == "relu", kept)
     return y if plan.inner == plan.dtype else y.astype(plan.dtype)
 
 
 def _correlate(
-    plan: _Plan, x: Array, w: Array, bias: Array | None, window: Window, groups: int, rectify: bool
-) -> Array:
+    plan: _Plan, x: Array, w: Array, bias: Array | None, window: Window, groups: int, rectify: bool,
+    kept: Kept | None,
+) -> Array:  # fmt: skip
     """`correlate` in the dtype `plan.inner`, by the loops that serve."""
     inner = plan.inner
     w = w.astype(inner, copy=False)
@@ -246,7 +251,7 @@ def _correlate(
         return y
     if plan.grouped:
         grouped.correlate(channels_last(x, inner), w, offsets, y, window)
-    elif plan.tiles and products.correlate(x, w, offsets, y, window, groups, rectify):
+    elif plan.tiles and products.correlate(x, w, offsets, y, window, groups, rectify, kept):
         return y
     else:
         loops.correlate(channels_last(x, inner), w, offsets, y, window, groups)
@@ -256,7 +261,7 @@ def _correlate(
 # ---------------------------------------------------------------- input gradient
 
 
-def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1) -> Array:
+def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1, kept: Kept | None = None) -> Array:
     """Return the gradient of ``correlate(x, w)`` with respect to `x`: also, transposed convolution.
 
     ``gx[n,h,c] = sum over u, o of gy[n,i,o] * w[u,c,o]`` with ``i = (h + P - u*D) / S``, where that is whole and
@@ -270,6 +275,8 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     window : Window
     groups : int
         ``G``, which divides ``O``; there are ``G * w.shape[3]`` input channels.
+    kept : Kept, optional
+        What was made of `w` in calls before.
 
     Returns
     -------
@@ -288,11 +295,13 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
     Cost ``2 * N * OD*OH*OW * O * (C // G) * KD*KH*KW`` flop, less what falls into the padding.
     """
     plan = _plan_input_gradient(gy.shape, w.shape, np.result_type(gy, w), window, groups)
-    gx = _correlate_input_gradient(plan, gy, w, window, groups)
+    gx = _correlate_input_gradient(plan, gy, w, window, groups, kept)
     return gx if plan.inner == plan.dtype else gx.astype(plan.dtype)
 
 
-def _correlate_input_gradient(plan: _Plan, gy: Array, w: Array, window: Window, groups: int) -> Array:
+def _correlate_input_gradient(
+    plan: _Plan, gy: Array, w: Array, window: Window, groups: int, kept: Kept | None
+) -> Array:
     """`correlate_input_gradient` in the dtype `plan.inner`, by the loops that serve."""
     inner = plan.inner
     w = w.astype(inner, copy=False)
@@ -309,7 +318,7 @@ def _correlate_input_gradient(plan: _Plan, gy: Array, w: Array, window: Window, 
     if gx.size:
         if plan.grouped:
             grouped.correlate_input_gradient(channels_last(gy, inner), w, gx, window)
-        elif not (plan.tiles and products.correlate_input_gradient(gy, w, gx, window, groups)):
+        elif not (plan.tiles and products.correlate_input_gradient(gy, w, gx, window, groups, kept)):
             loops.correlate_input_gradient(channels_last(gy, inner), w, gx, window, groups)
     return gx
 

@@ -60,7 +60,7 @@ class Shape(NamedTuple):
 
 # Rows for each number of vectors, such that R*V accumulators, V vectors of B and one broadcast number fit into
 # the registers: 32 (24 to 28 accumulators), 16 (12 accumulators).
-_ROWS = {32: {1: 14, 2: 12, 3: 8, 4: 6}, 16: {1: 8, 2: 6, 3: 4}}
+_ROWS = {32: {1: 12, 2: 12, 3: 8, 4: 6}, 16: {1: 8, 2: 6, 3: 4}}
 
 
 @functools.cache

@@ -10,8 +10,8 @@
 
 The three functions of a module are those of :mod:`.correlation`::
 
-    correlate(x, w, bias, window, groups)               ->  y
-    correlate_input_gradient(gy, w, window, groups)     ->  gx
+    correlate(x, w, bias, window, groups)               ->  y         (and `kept`: what was made of `w` before)
+    correlate_input_gradient(gy, w, window, groups)     ->  gx        (and `kept`)
     correlate_weight_gradient(x, gy, window, groups)    ->  gw        (and `outputs_first`, a hint: the order in memory)
 
 for arrays of any strides, ``x (N, D, H, W, C)``, ``w (KD, KH, KW, C // G, O)``, ``y (N, OD, OH, OW, O)``, with
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from .arrays import compute_dtype
 from .geometry import AXES, Window, extent
+from .keeping import Kept
 
 Array = NDArray[Any]
 
@@ -43,9 +44,13 @@ MODULES = {
 class Formulation(Protocol):
     """What the module of a method holds."""
 
-    def correlate(self, x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1) -> Array: ...
+    def correlate(
+        self, x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, kept: Kept | None = None
+    ) -> Array: ...
 
-    def correlate_input_gradient(self, gy: Array, w: Array, window: Window, groups: int = 1) -> Array: ...
+    def correlate_input_gradient(
+        self, gy: Array, w: Array, window: Window, groups: int = 1, kept: Kept | None = None
+    ) -> Array: ...
 
     def correlate_weight_gradient(
         self, x: Array, gy: Array, window: Window, groups: int = 1, outputs_first: bool = False

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .formulations import correlate_operands, input_gradient_operands, weight_gradient_operands
 from .geometry import Window
+from .keeping import Kept
 
 Array = NDArray[Any]
 
@@ -137,7 +138,9 @@ def _matrix(array: Array) -> Array:
     return array.reshape(rows, array.shape[-1])
 
 
-def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:
+def correlate(
+    x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, kept: Kept | None = None
+) -> Array:
     """Return ``Y = im2col(X) @ W`` and add `bias`: :func:`.correlation.correlate` by a matrix product.
 
     Parameters, results and errors are those of :func:`.correlation.correlate`.
@@ -155,7 +158,7 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
     return y.astype(dtype, copy=False)
 
 
-def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1) -> Array:
+def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1, kept: Kept | None = None) -> Array:
     """Return ``gX = col2im(gY @ W.T)``: :func:`.correlation.correlate_input_gradient` by a matrix product.
 
     Parameters, results and errors are those of :func:`.correlation.correlate_input_gradient`. Nothing is inserted,

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from .formulations import correlate_operands, input_gradient_operands, weight_gradient_operands
 from .geometry import AXES, Window
+from .keeping import Kept
 
 Array = NDArray[Any]
 
@@ -169,7 +170,9 @@ def _slices(channels: int, outputs: int, groups: int) -> list[tuple[slice, slice
     return [(slice(g * c, (g + 1) * c), slice(g * o, (g + 1) * o)) for g in range(groups)]
 
 
-def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:
+def correlate(
+    x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, kept: Kept | None = None
+) -> Array:
     """Return ``vec(y) = (I kron phi(x)) vec(C)`` (2.12), image by image and group by group, and add `bias`.
 
     Parameters, results and errors are those of :func:`.correlation.correlate`; and `ValueError` if a matrix would have
@@ -189,7 +192,7 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
     return (y + start).astype(dtype, copy=False)
 
 
-def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1) -> Array:
+def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1, kept: Kept | None = None) -> Array:
     """Return ``vec(gx) = M.T vec(gy C.T)`` (2.28), image by image and group by group.
 
     Parameters, results and errors are those of :func:`.correlation.correlate_input_gradient`; and `ValueError` if a

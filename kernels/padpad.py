@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from . import correlation
 from .formulations import input_gradient_operands, outer_padding, spread, weight_gradient_operands
 from .geometry import AXES, Window
+from .keeping import Kept
 
 Array = NDArray[Any]
 
@@ -89,12 +90,14 @@ def _valid(size: tuple[int, ...], kernel: tuple[int, ...], stride: Any, dilation
     return Window(size, kernel, stride, dilation, _NONE, _NONE, out)  # type: ignore[arg-type]
 
 
-def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:
+def correlate(
+    x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, kept: Kept | None = None
+) -> Array:
     """Return :func:`.correlation.correlate` of the same arguments: source 001 changes the gradients only."""
-    return correlation.correlate(x, w, bias, window, groups)
+    return correlation.correlate(x, w, bias, window, groups, kept)
 
 
-def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1) -> Array:
+def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1, kept: Kept | None = None) -> Array:
     """Return ``gx = padpad(gy) * rot180 trans(w)``: a correlation with stride 1.
 
     Parameters, results and errors are those of :func:`.correlation.correlate_input_gradient`.

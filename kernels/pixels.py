@@ -14,10 +14,12 @@ Blocking, from the inside outwards:
    depends on shapes alone.
 
 If there is one block only, each panel of the kernel is read by one item. That item packs it, slice by slice, just
-before it is multiplied: a packed kernel of some megabytes is then neither written to memory nor read from it.
+before it is multiplied: a packed kernel of some megabytes is then neither written to memory nor read from it. Unless a
+kernel that was packed before is at hand (`keeping`).
 """
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 from .emitter import Shape, lanes, tile_shape
 from .gather import Gather, Reach, reaches
 from .jit import kernel
+from .keeping import Kept
 from .packing import PACKERS, lines, pack_kernel
 from .threads import parallel_for
 from .tile import gather_tile, ramp, shift_tile
@@ -95,9 +98,9 @@ def _make(shape: Shape) -> Any:
                 for kw in range(taps_w):
                     offsets[tap] = shift_d[kd] * stride_d + shift_h[kh] * stride_h + shift_w[kw] * stride_w
                     tap += 1
-        table = np.empty((block_tiles, taps, rows + 1), np.int64)
-        table_base, line_bytes, table_bytes = table.ctypes.data, (rows + 1) * 8, taps * (rows + 1) * 8
-        counts = np.empty(block_tiles, np.int64)
+        table = np.empty((taps, rows + 1), np.int64)
+        table_base, line_bytes = table.ctypes.data, (rows + 1) * 8
+        boxes, alone = np.empty((block_tiles, 6), np.int64), np.empty(block_tiles, np.bool_)
         most = block_tiles * rows
         bases, places, kinds = np.empty(most, np.int64), np.empty(most, np.int64), np.zeros(most, np.int64)
         sorted_bases, sorted_places, sorted_kinds = np.empty_like(bases), np.empty_like(bases), np.zeros_like(bases)
@@ -115,7 +118,7 @@ def _make(shape: Shape) -> Any:
         at = np.empty(length, np.int64)
         buffer = np.zeros(slice_bytes // itemsize if fused else 1, source.dtype)
         block = -1
-        tiles, places_at = 0, 0
+        tiles, bases_at, places_at = 0, 0, 0
         for item in range(start, stop):
             panel = item % panels
             group = panel // group_panels
@@ -180,56 +183,29 @@ def _make(shape: Shape) -> Any:
                     bases, sorted_bases = sorted_bases, bases
                     places, sorted_places = sorted_places, places
                     kinds, sorted_kinds = sorted_kinds, kinds
-                # 3. The table of each tile. The last one may be larger than what is left: it computes its first pixel
-                # more than once.
+                # 3. Which taps each tile reads: those of all its pixels' kinds. The last tile may be larger than what is
+                # left: it computes its first pixel more than once.
                 for i in range(count, tiles * rows):
                     alike = (tiles - 1) * rows
                     bases[i], places[i], kinds[i] = bases[alike], places[alike], kinds[alike]
                 bases_at, places_at = bases.ctypes.data, places.ctypes.data
                 for t in range(tiles):
-                    base = bases_at + t * rows * 8
-                    line = table_base + t * table_bytes
-                    if not padded:
-                        for tap in range(taps):
-                            fill(base, offsets[tap], line + tap * line_bytes, tap * matrix_bytes)
-                        counts[t] = taps
-                        continue
-                    one_kind = True
+                    kind = kinds[t * rows]
+                    for end in range(6):
+                        boxes[t, end] = ranges[kind, end]
+                    alone[t] = True
                     if mixed:
                         for r in range(1, rows):
-                            one_kind = one_kind and kinds[t * rows + r] == kinds[t * rows]
-                    used = 0
-                    if one_kind:
-                        kind = kinds[t * rows]
-                        for kd in range(ranges[kind, 0], ranges[kind, 1]):
-                            for kh in range(ranges[kind, 2], ranges[kind, 3]):
-                                for kw in range(ranges[kind, 4], ranges[kind, 5]):
-                                    tap = (kd * taps_h + kh) * taps_w + kw
-                                    fill(base, offsets[tap], line + used * line_bytes, tap * matrix_bytes)
-                                    used += 1
-                    else:
-                        tap = 0
-                        for kd in range(taps_d):
-                            for kh in range(taps_h):
-                                for kw in range(taps_w):
-                                    seen = False
-                                    for r in range(rows):
-                                        kind = kinds[t * rows + r]
-                                        reads = (
-                                            ranges[kind, 0] <= kd and kd < ranges[kind, 1]
-                                            and ranges[kind, 2] <= kh and kh < ranges[kind, 3]
-                                            and ranges[kind, 4] <= kw and kw < ranges[kind, 5]
-                                        )  # fmt: skip
-                                        table[t, used, r] = bases[t * rows + r] + offsets[tap] if reads else zeros
-                                        seen = seen or reads
-                                    table[t, used, rows] = tap * matrix_bytes
-                                    used += 1 if seen else 0
-                                    tap += 1
-                    if used == 0:  # all is padding
-                        table[t, 0, :rows] = zeros
-                        table[t, 0, rows] = 0
-                        used = 1
-                    counts[t] = used
+                            other = kinds[t * rows + r]
+                            if other != kind:
+                                alone[t] = False
+                                for axis in range(0, 6, 2):
+                                    low, high = ranges[other, axis], ranges[other, axis + 1]
+                                    if boxes[t, axis] >= boxes[t, axis + 1]:
+                                        boxes[t, axis], boxes[t, axis + 1] = low, high
+                                    elif low < high:
+                                        boxes[t, axis] = min(boxes[t, axis], low)
+                                        boxes[t, axis + 1] = max(boxes[t, axis + 1], high)
             # 4. The product.
             present = min(columns, group_columns - left)
             channel = group * group_source
@@ -248,17 +224,46 @@ def _make(shape: Shape) -> Any:
                 begin = starts[panel].ctypes.data if part == 0 else 0  # 0: add to what is there
                 finish = rectify if part == slices - 1 else 0
                 for t in range(tiles):
+                    # Its table is made anew, which takes little time; those of all tiles would fill a cache.
+                    base = bases_at + t * rows * 8
+                    line = table_base
+                    for kd in range(boxes[t, 0], boxes[t, 1]):
+                        for kh in range(boxes[t, 2], boxes[t, 3]):
+                            for kw in range(boxes[t, 4], boxes[t, 5]):
+                                tap = (kd * taps_h + kh) * taps_w + kw
+                                fill(base, offsets[tap], line, tap * matrix_bytes)
+                                line += line_bytes
+                    used = (line - table_base) // line_bytes
+                    if used == 0:  # all is padding
+                        table[0, :rows] = zeros
+                        table[0, rows] = 0
+                        used = 1
+                    elif not alone[t]:
+                        for r in range(rows):
+                            kind = kinds[t * rows + r]
+                            place = 0
+                            for kd in range(boxes[t, 0], boxes[t, 1]):
+                                for kh in range(boxes[t, 2], boxes[t, 3]):
+                                    inside = (
+                                        ranges[kind, 0] <= kd and kd < ranges[kind, 1]
+                                        and ranges[kind, 2] <= kh and kh < ranges[kind, 3]
+                                    )  # fmt: skip
+                                    for kw in range(boxes[t, 4], boxes[t, 5]):
+                                        if not inside or kw < ranges[kind, 4] or kw >= ranges[kind, 5]:
+                                            table[place, r] = zeros
+                                        place += 1
                     tile(
-                        table_base + t * table_bytes, counts[t], numbers, channel + skip, matrices, begin,
-                        places_at + t * rows * 8, group * group_columns + left, present, finish,
+                        table_base, used, numbers, channel + skip, matrices, begin, places_at + t * rows * 8,
+                        group * group_columns + left, present, finish,
                     )  # fmt: skip
 
     return products
 
 
 def multiply(
-    source: Array, w: Array, bias: Array | None, target: Array, gather: Gather, groups: int, rectify: bool = False
-) -> bool:
+    source: Array, w: Array, bias: Array | None, target: Array, gather: Gather, groups: int, rectify: bool = False,
+    kept: Kept | None = None,
+) -> bool:  # fmt: skip
     """Compute the pixels of `target` that `gather` names.
 
     Parameters
@@ -273,6 +278,8 @@ def multiply(
     groups : int
     rectify : bool
         Whether to put 0 in place of what is 0 or less.
+    kept : Kept, optional
+        Where the packed kernel may be kept.
 
     Returns
     -------
@@ -289,18 +296,25 @@ def multiply(
         starts = np.zeros_like(starts)
         starts.reshape(groups, -1)[:, : outputs // groups] = bias.reshape(groups, -1)
     checks = np.zeros((plan.panels, lanes(source.itemsize)), source.dtype)
-    described, w = lines(w)
-    packed = plan.packed
-    if not plan.fused:
-        packed, finite = pack_kernel(described, w, groups, plan.shape, plan.slice_run)
-        if plan.padded and not finite:
-            return False
+    described, placed = lines(w)
+
+    def pack() -> tuple[Array, bool]:
+        return pack_kernel(described, placed, groups, plan.shape, plan.slice_run)
+
+    found = None
+    if kept is not None:
+        size = plan.panels * math.prod(plan.packed.shape[1:]) * source.itemsize
+        found = kept.get(w, ("pixels", groups, plan.shape, plan.slice_run), size, pack)
+    fused = plan.fused and found is None
+    packed, finite = (plan.packed, True) if fused else found or pack()
+    if plan.padded and not finite:
+        return False
     parallel_for(
         plan.loop, plan.blocks * plan.panels, source, target, packed, starts, checks, plan.nothing, described,
-        plan.geometry, *plan.reach, plan.padded, plan.tiles, groups, run, plan.fused, int(rectify),
+        plan.geometry, *plan.reach, plan.padded, plan.tiles, groups, run, fused, int(rectify),
         nanoseconds=plan.nanoseconds,
     )  # fmt: skip
-    return not (plan.fused and plan.padded and checks.any())
+    return not (fused and plan.padded and checks.any())
 
 
 class _Plan(NamedTuple):
@@ -315,7 +329,7 @@ class _Plan(NamedTuple):
     slice_run : int
         Terms of a slice.
     fused : bool
-        Whether panels are packed where they are multiplied.
+        Whether panels are packed where they are multiplied, unless a packed kernel is at hand.
     geometry, reach, padded
         What the loop takes under these names.
     zeros : ndarray, shape (panels, columns)

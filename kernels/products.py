@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from . import narrow, pixels
 from .gather import Gather, forward, phases
 from .geometry import Window
+from .keeping import Kept
 from .pixels import FLOP_PER_NANOSECOND
 from .transposition import channels_last
 
@@ -50,8 +51,9 @@ MERGE_BELOW_BYTES = 64
 
 
 def correlate(
-    x: Array, w: Array, bias: Array | None, y: Array, window: Window, groups: int, rectify: bool = False
-) -> bool:
+    x: Array, w: Array, bias: Array | None, y: Array, window: Window, groups: int, rectify: bool = False,
+    kept: Kept | None = None,
+) -> bool:  # fmt: skip
     """Compute `y`, the correlation of `x` with `w`, in place; see `correlation.correlate`.
 
     Parameters
@@ -65,6 +67,7 @@ def correlate(
     groups : int
     rectify : bool
         Whether to put 0 in place of what is 0 or less.
+    kept : Kept, optional
 
     Returns
     -------
@@ -86,7 +89,7 @@ def correlate(
         x = x.reshape(*x.shape[:3], x.shape[3] * x.shape[4], 1)
         gather = _merged(window, per_group, x.shape[3])
         w = w.reshape(taps_d, taps_h, 1, taps_w * per_group, outputs)
-    return pixels.multiply(x, w, bias, y, gather, groups, rectify)
+    return pixels.multiply(x, w, bias, y, gather, groups, rectify, kept)
 
 
 @functools.lru_cache(maxsize=256)
@@ -99,7 +102,9 @@ def _merged(window: Window, channels: int, width: int) -> Gather:
     )  # fmt: skip
 
 
-def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, groups: int) -> bool:
+def correlate_input_gradient(
+    gy: Array, w: Array, gx: Array, window: Window, groups: int, kept: Kept | None = None
+) -> bool:
     """Compute `gx`, the input gradient, in place, phase by phase; see `correlation.correlate_input_gradient`.
 
     Parameters
@@ -110,6 +115,7 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
     gx : ndarray, shape (N, D, H, W, C), C-contiguous, float32 or float64
     window : Window
     groups : int
+    kept : Kept, optional
 
     Returns
     -------
@@ -128,7 +134,7 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window, gro
     if narrow.serves(gx.dtype, per_group, groups):
         return narrow.multiply(gy, parts, None, gx)
     gy = channels_last(gy, gx.dtype)
-    return all(pixels.multiply(gy, matrices, None, gx, gather, groups) for gather, matrices in parts)
+    return all(pixels.multiply(gy, matrices, None, gx, gather, groups, kept=kept) for gather, matrices in parts)
 
 
 @functools.lru_cache(maxsize=256)

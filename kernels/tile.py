@@ -60,14 +60,16 @@ def product_tile(shape: Shape) -> Any:
     Returns
     -------
     intrinsic
-        ``tile(table, taps, run, skip, b, start, target, columns)``, all int64, addresses in bytes:
+        ``tile(table, taps, run, skip, b, start, target, columns, ahead)``, all int64, addresses in bytes:
 
         - `table`: address of ``int64[taps, R]``, where the pixels of each tap lie;
         - `run`: numbers to read from each pixel, beginning with number `skip`;
         - `b`: address of ``B[taps * run, V * L]``;
         - `start`: address of ``V * L`` numbers that the sums begin with, or 0: with what `target` holds;
         - `target`: address of ``int64[R]``, where the rows of the result go;
-        - `columns`: how many columns of them there are.
+        - `columns`: how many columns of them there are;
+        - `ahead`: bytes. So far behind each vector of B lies what will be needed soon, by the next tiles, and is to be
+          fetched from memory meanwhile. Any number will do.
 
     Notes
     -----
@@ -75,14 +77,16 @@ def product_tile(shape: Shape) -> Any:
     """
 
     @intrinsic
-    def tile(typingctx, table, taps, run, skip, b, start, target, columns):  # type: ignore[no-untyped-def]
+    def tile(typingctx, table, taps, run, skip, b, start, target, columns, ahead):  # type: ignore[no-untyped-def]
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            table, taps, run, skip, b, start, target, columns = args
+            table, taps, run, skip, b, start, target, columns, ahead = args
             zero = ir.Constant(_I64, 0)
-            _emit_product(Emitter(builder, shape), False, table, taps, run, skip, b, start, target, zero, columns, None)
+            _emit_product(
+                Emitter(builder, shape), False, table, taps, run, skip, b, start, target, zero, columns, None, ahead
+            )
             return context.get_dummy_value()
 
-        return types.void(*(types.int64,) * 8), generate
+        return types.void(*(types.int64,) * 9), generate
 
     return tile
 
@@ -118,9 +122,12 @@ def gather_tile(shape: Shape) -> Any:
 
 def _emit_product(
     emit: Emitter, scattered: bool, table: Any, taps: Any, run: Any, skip: Any, b: Any, start: Any, target: Any,
-    left: Any, columns: Any, rectify: Any,
+    left: Any, columns: Any, rectify: Any, ahead: Any = None,
 ) -> None:  # fmt: skip
-    """Emit `gather_tile`; if not `scattered`, the table has no column for matrices, which lie behind each other."""
+    """Emit `gather_tile`; if not `scattered`, the table has no column for matrices, which lie behind each other.
+
+    If `ahead` is given, fetch from memory what lies so many bytes behind each vector of B.
+    """
     builder = emit.builder
     rows, vectors = emit.shape.rows, emit.shape.vectors
     integers = _I64.as_pointer()
@@ -176,6 +183,9 @@ def _emit_product(
     b_step.add_incoming(b_tap, tap_block)
     _connect(sums, sums_tap, tap_block)
     right = [emit.load(b_step, v * emit.length) for v in range(vectors)]
+    for v in range(vectors if ahead is not None else 0):
+        place = builder.ptrtoint(builder.gep(b_step, [emit.constant(v * emit.length)]), _I64)
+        emit.prefetch(builder.add(place, ahead))
     new: list[list[Any]] = []
     for r in range(rows):
         number = emit.broadcast(builder.gep(pixels[r], [step]))

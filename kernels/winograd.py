@@ -17,9 +17,10 @@ The gradient of the input is such a correlation again. That of the kernel is the
 
 again 36 matrix products, of channels by tiles and tiles by outputs (`tile.outer_tile`).
 
-Transformed arrays are 2.25 times as large as the input, four times as large as a 3x3 kernel. None of them is ever
+Transformed arrays are 2.25 times as large as the input, four times as large as a 3x3 kernel. None of them is
 stored as a whole: a block of tiles is transformed, then slices of the kernel one after another, each of which is
-multiplied with the whole block while both lie in the second-level cache.
+multiplied with the whole block while both lie in the second-level cache. But the transform of a kernel that is used
+again and again is kept (`keeping`); it then comes from memory, fetched while what came before is multiplied.
 
 The price is rounding, since differences cancel: errors in float32 are two to six times those of the direct sum
 (tested to stay below 1e-5 of the largest output). An infinity or NaN would spread over its tile; so results are
@@ -46,6 +47,8 @@ from .emitter import Shape, lanes, side, tile_shape
 from .formulations import correlate_operands, input_gradient_operands, weight_gradient_operands
 from .geometry import Window
 from .jit import kernel
+from .keeping import Kept
+from .packing import NUMBERS_PER_NANOSECOND
 from .products import FLOP_PER_NANOSECOND
 from .threads import get_num_threads, parallel_for
 from .tile import outer_tile, product_tile
@@ -135,48 +138,88 @@ def _make_tiles(minimal: Minimal, role: str, itemsize: int) -> Any:
 
 
 @functools.cache
-def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
-    tile, out_of = product_tile(shape), transform(minimal, "output", shape.itemsize)
+def _make_slices(minimal: Minimal, shape: Shape) -> Any:
     taps_apart = transform(minimal, "kernel", shape.itemsize)
     taps_together = kernel_transform(minimal, shape.itemsize)
-    transform_tiles = _make_tiles(minimal, "input", shape.itemsize)
+    columns, itemsize, length, taps = shape.columns, shape.itemsize, lanes(shape.itemsize), minimal.taps**2
+
+    @kernel
+    def transform_slices(
+        start: int, stop: int, w: Any, channels: int, outputs: int, slice_run: int, points: Array, first: int
+    ) -> None:
+        """Transform slices ``start <= item < stop`` of the kernel, ``panel * slices + slice``, to `points`.
+
+        Assumptions: `w` is the kernel's address, and its distances in numbers from tap to tap, channel to channel,
+        output to output; `points` is (slices, points, ``slice_run * columns`` numbers and more), C-contiguous.
+        """
+        slices = (channels + slice_run - 1) // slice_run
+        point_plane = points.shape[2]
+        w_base, w_tap, w_run, w_column = w
+        together = w_column != 1  # then the taps are, forwards or backwards
+        w_first = w_base + min(0, (taps - 1) * w_tap) * itemsize
+        w_table = np.empty(max(taps, length), np.int64)
+        for item in range(start, stop):
+            left, skip = item // slices * columns, item % slices * slice_run
+            run = min(slice_run, channels - skip)
+            for o in range(0, columns, length):
+                target = points[item - first].ctypes.data + o * itemsize
+                if together:
+                    for k in range(length):  # columns that there are not repeat the last
+                        w_table[k] = w_first + min(left + o + k, outputs - 1) * w_column * itemsize
+                    for c in range(run):
+                        taps_together(
+                            w_table.ctypes.data, (skip + c) * w_run, 1 if w_tap < 0 else 0,
+                            target + c * columns * itemsize, point_plane,
+                        )  # fmt: skip
+                else:
+                    for k in range(taps):
+                        w_table[k] = w_base + (k * w_tap + left + o) * itemsize
+                    for c in range(run):
+                        taps_apart(
+                            w_table.ctypes.data, (skip + c) * w_run, min(length, outputs - left - o),
+                            target + c * columns * itemsize, point_plane,
+                        )  # fmt: skip
+
+    return transform_slices
+
+
+@functools.cache
+def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
+    tile, out_of = product_tile(shape), transform(minimal, "output", shape.itemsize)
+    transform_tiles, transform_slices = _make_tiles(minimal, "input", shape.itemsize), _make_slices(minimal, shape)
     rows, columns, itemsize = shape.rows, shape.columns, shape.itemsize
     length, step = lanes(itemsize), minimal.outputs
-    taps, count_points = minimal.taps**2, minimal.points**2
+    count_points = minimal.points**2
 
     @kernel
     def correlations(
         start: int, stop: int, x: Array, w: Any, y: Array, starts: Array, nothing: Array, before_h: int, before_w: int,
-        groups: int, block: int, slice_run: int, patches: Array, points: Array, products: Array, found: Array,
+        groups: int, block: int, slice_run: int, patches: Array, points: Array, held: bool, products: Array,
+        found: Array,
     ) -> None:  # fmt: skip
         """Compute items ``start <= item < stop``, a block of tiles by one of `groups` groups of panels of columns.
 
-        Assumptions: `x` (N, H, W, C) and `y` (N, OH, OW, O) are C-contiguous; `w` is the kernel's address, and its
-        distances in numbers from tap to tap, channel to channel, output to output; `starts` (panels, columns) is
-        the bias, filled up with zeros; `nothing` is a pixel of zeros. `block` is a multiple of R. Scratch, of at least
-        so many numbers for each point: `patches` (1, points, `block` times C rounded up to whole vectors), `points`
-        (points, `slice_run` * columns) and `products` (points, `block` * columns). To `found`, for each item, goes 0
-        if all results are finite, else NaN.
+        Assumptions: `x` (N, H, W, C) and `y` (N, OH, OW, O) are C-contiguous; `w` as for `transform_slices`; `starts`
+        (panels, columns) is the bias, filled up with zeros; `nothing` is a pixel of zeros. `block` is a multiple of R.
+        If `held`, `points` is what `transform_slices` makes of the whole kernel. Scratch, of at least so many numbers
+        for each point: `patches` (1, points, `block` times C rounded up to whole vectors), `points` (1, points,
+        `slice_run` * columns) if not `held`, and `products` (points, `block` * columns). To `found`, for each item,
+        goes 0 if all results are finite, else NaN.
         """
         batch, channels = x.shape[0], x.shape[3]
         out_h, out_w, outputs = y.shape[1:]
         across, down = (out_w + step - 1) // step, (out_h + step - 1) // step
         padded = (channels + length - 1) // length * length
-        patch_plane, point_plane, product_plane = patches.shape[2], points.shape[1], products.shape[1]
-        panels = starts.shape[0]
-        w_base, w_tap, w_run, w_column = w
-        together = w_column != 1  # then the taps are, forwards or backwards
-        w_first = w_base + min(0, (taps - 1) * w_tap) * itemsize
-        y_base, patch_base = y.ctypes.data, patches.ctypes.data
-        point_base, product_base = points.ctypes.data, products.ctypes.data
+        patch_plane, point_plane, product_plane = patches.shape[2], points.shape[2], products.shape[1]
+        panels, slices = starts.shape[0], (channels + slice_run - 1) // slice_run
+        y_base, patch_base, product_base = y.ctypes.data, patches.ctypes.data, products.ctypes.data
         out_table = np.empty((block, step * step), np.int64)
         row_table = np.empty(rows, np.int64)
         place_table = np.empty(rows, np.int64)
-        w_table = np.empty(max(taps, length), np.int64)
         dump = np.empty(columns + outputs, x.dtype)
         none = np.zeros(columns, x.dtype)
         check = np.empty(length, x.dtype)
-        now, held_panel, held_skip = -1, -1, -1
+        now, at_hand = -1, -1
         count = 0
         for item in range(start, stop):
             group = item % groups
@@ -205,28 +248,14 @@ def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
             whole = (count + rows - 1) // rows * rows
             for panel in range(group * panels // groups, (group + 1) * panels // groups):
                 left = panel * columns
-                for skip in range(0, channels, slice_run):
+                for part in range(slices):
+                    skip = part * slice_run
                     run = min(slice_run, channels - skip)
-                    known = panel == held_panel and skip == held_skip
-                    held_panel, held_skip = panel, skip
-                    for o in range(0, 0 if known else columns, length):
-                        target = point_base + o * itemsize
-                        if together:
-                            for k in range(length):  # columns that there are not repeat the last
-                                w_table[k] = w_first + min(left + o + k, outputs - 1) * w_column * itemsize
-                            for c in range(run):
-                                taps_together(
-                                    w_table.ctypes.data, (skip + c) * w_run, 1 if w_tap < 0 else 0,
-                                    target + c * columns * itemsize, point_plane,
-                                )  # fmt: skip
-                        else:
-                            for k in range(taps):
-                                w_table[k] = w_base + (k * w_tap + left + o) * itemsize
-                            for c in range(run):
-                                taps_apart(
-                                    w_table.ctypes.data, (skip + c) * w_run, min(length, outputs - left - o),
-                                    target + c * columns * itemsize, point_plane,
-                                )  # fmt: skip
+                    place = panel * slices + part
+                    if not held and place != at_hand:
+                        transform_slices(place, place + 1, w, channels, outputs, slice_run, points, place)
+                        at_hand = place
+                    point_base = points[place if held else 0].ctypes.data
                     begin = none.ctypes.data if skip == 0 else 0  # later slices add to what is there
                     for point in range(count_points):
                         matrix = point_base + point * point_plane * itemsize
@@ -234,7 +263,10 @@ def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
                             for r in range(rows):
                                 row_table[r] = patch_base + (point * patch_plane + (low + r) * padded) * itemsize
                                 place_table[r] = product_base + (point * product_plane + (low + r) * columns) * itemsize
-                            tile(row_table.ctypes.data, 1, run, skip, matrix, begin, place_table.ctypes.data, columns)
+                            tile(
+                                row_table.ctypes.data, 1, run, skip, matrix, begin, place_table.ctypes.data, columns,
+                                point_plane * itemsize,
+                            )  # fmt: skip
                 for t in range(count):
                     for o in range(0, min(columns, outputs - left), length):
                         out_of(
@@ -397,7 +429,27 @@ def _placed(w: Array) -> tuple[Array, tuple[int, int, int, int]]:
     return w, (w.ctypes.data, w.strides[0] // size, w.strides[1] // size, w.strides[2] // size)
 
 
-def _run(minimal: Minimal, x: Array, w: Array, bias: Array | None, y: Array, before: tuple[int, ...]) -> bool:
+def _held(minimal: Minimal, shape: Shape, w: Array, kept: Kept) -> Array | None:
+    """The transform of the whole of a kernel (taps, C, O), a slice for each panel of columns, if it is kept."""
+    channels, outputs = w.shape[1:]
+    panels, plane = -(-outputs // shape.columns), _plane(channels * shape.columns, shape.itemsize)
+    sizes = panels, minimal.points**2, plane
+
+    def make() -> Array:
+        source, place = _placed(w)
+        slices = np.empty(sizes, source.dtype)
+        parallel_for(
+            _make_slices(minimal, shape), panels, place, channels, outputs, channels, slices, 0,
+            nanoseconds=slices.size / NUMBERS_PER_NANOSECOND,
+        )  # fmt: skip
+        return slices
+
+    return kept.get(w, ("winograd", minimal, shape), math.prod(sizes) * shape.itemsize, make)
+
+
+def _run(
+    minimal: Minimal, x: Array, w: Array, bias: Array | None, y: Array, before: tuple[int, ...], kept: Kept | None
+) -> bool:
     """Correlate `x` (N, H, W, C) with `w` (taps, C, O) into `y`; return False if something is infinite or NaN."""
     outputs, channels, itemsize = y.shape[3], x.shape[3], x.itemsize
     down, across = _counts(minimal, y)
@@ -414,19 +466,29 @@ def _run(minimal: Minimal, x: Array, w: Array, bias: Array | None, y: Array, bef
     if bias is not None:
         starts.reshape(-1)[:outputs] = bias
     groups = min(len(starts), -(-wanted // blocks))
-    run = min(channels, max(LEAST_SLICE_CHANNELS, SLICE_BYTES // (points * shape.columns * itemsize)))
-    run = -(-channels // -(-channels // run))
+    held = None if kept is None else _held(minimal, shape, w, kept)
+    run = channels
+    if held is None:
+        run = min(channels, max(LEAST_SLICE_CHANNELS, SLICE_BYTES // (points * shape.columns * itemsize)))
+        run = -(-channels // -(-channels // run))
     found = np.empty(blocks * groups, x.dtype)
-    sizes = [_plane(n, itemsize) for n in (block * padded, run * shape.columns, block * shape.columns)]
+    slice_plane = _plane(run * shape.columns, itemsize)
+    sizes = [
+        _plane(block * padded, itemsize),
+        0 if held is not None else slice_plane,
+        _plane(block * shape.columns, itemsize),
+    ]
     loop, nothing = _make_correlations(minimal, shape), np.zeros(channels, x.dtype)
     w, place = _placed(w)
 
     def items(start: int, stop: int) -> None:
         with scratch((points * sum(sizes),), x.dtype) as memory:
-            patches, slices, products = _parts(memory, [(1, points, sizes[0]), (points, sizes[1]), (points, sizes[2])])
+            patches, slices, products = _parts(
+                memory, [(1, points, sizes[0]), (1, points, sizes[1]), (points, sizes[2])]
+            )
             loop(
-                start, stop, x, place, y, starts, nothing, *before, groups, block, run, patches, slices, products,
-                found,
+                start, stop, x, place, y, starts, nothing, *before, groups, block, run, patches,
+                slices if held is None else held, held is not None, products, found,
             )  # fmt: skip
 
     flop = 2 * tiles * points * channels * outputs
@@ -530,7 +592,9 @@ def _clear_unread(gx: Array, window: Window) -> None:
 # ---------------------------------------------------------------- the formulation
 
 
-def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1) -> Array:
+def correlate(
+    x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, kept: Kept | None = None
+) -> Array:
     """Correlate, as :func:`.correlation.correlate`; directly where this way is not open, or something is not finite."""
     dtype, operands = correlate_operands(x, w, bias, window, groups)
     inner = operands[0].dtype
@@ -539,12 +603,12 @@ def correlate(x: Array, w: Array, bias: Array | None, window: Window, groups: in
         source, taps = channels_last(operands[0], inner), operands[1]
         y = empty_apart((x.shape[0], *window.out, w.shape[4]), inner, source)
         source, target = source.reshape(-1, *source.shape[2:]), y.reshape(-1, *y.shape[2:])
-        if _run(minimal, source, taps.reshape(-1, *taps.shape[3:]), operands[2], target, window.before[1:]):
+        if _run(minimal, source, taps.reshape(-1, *taps.shape[3:]), operands[2], target, window.before[1:], kept):
             return y.astype(dtype, copy=False)
-    return correlation.correlate(x, w, bias, window, groups)
+    return correlation.correlate(x, w, bias, window, groups, kept)
 
 
-def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1) -> Array:
+def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 1, kept: Kept | None = None) -> Array:
     """As :func:`.correlation.correlate_input_gradient`: `gy` correlated with the rotated, transposed kernel."""
     dtype, operands = input_gradient_operands(gy, w, window, groups)
     inner = operands[0].dtype
@@ -559,10 +623,10 @@ def correlate_input_gradient(gy: Array, w: Array, window: Window, groups: int = 
             minimal = GAPS if before[0] % 2 else GAPS_AFTER
             before = tuple(distance // 2 for distance in before)
         alike = window.stride[1] == 1 or (window.before[1] - window.before[2]) % 2 == 0
-        if alike and _run(minimal, source, turned, None, target, before):
+        if alike and _run(minimal, source, turned, None, target, before, kept):
             _clear_unread(target, window)
             return gx.astype(dtype, copy=False)
-    return correlation.correlate_input_gradient(gy, w, window, groups)
+    return correlation.correlate_input_gradient(gy, w, window, groups, kept)
 
 
 def correlate_weight_gradient(

@@ -31,6 +31,7 @@ import numpy as np
 
 import autograd_conv.kernels as kernels
 
+from .. import memory
 from ..kernels.geometry import Window
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor
@@ -48,6 +49,7 @@ __all__ = [
     "conv2d",
     "conv3d",
     "input_gradient",
+    "keep_weight",
     "weight_gradient",
 ]
 
@@ -65,7 +67,8 @@ class Setup(NamedTuple):
 def _correlate(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, *, setup: Setup) -> np.ndarray:
     window, groups, layout, method = setup
     by = kernels.formulations.formulation(method)
-    return layout.restore(by.correlate(layout.canonical(x), layout.canonical_kernel(w), bias, window, groups), x.ndim)
+    y = by.correlate(layout.canonical(x), layout.canonical_kernel(w), bias, window, groups, memory.kept(w))
+    return layout.restore(y, x.ndim)
 
 
 @primitive(name="correlate_input_gradient")
@@ -73,7 +76,7 @@ def input_gradient(gy: np.ndarray, w: np.ndarray, bias: np.ndarray | None, *, se
     """Gradient of `_correlate` with respect to `x`; `bias`, for transposed convolution, is added to its channels."""
     window, groups, layout, method = setup
     by = kernels.formulations.formulation(method)
-    gx = by.correlate_input_gradient(layout.canonical(gy), layout.canonical_kernel(w), window, groups)
+    gx = by.correlate_input_gradient(layout.canonical(gy), layout.canonical_kernel(w), window, groups, memory.kept(w))
     if bias is not None:
         gx = gx + bias  # channels are the last axis
     return layout.restore(gx, gy.ndim)
@@ -87,6 +90,12 @@ def weight_gradient(x: np.ndarray, gy: np.ndarray, *, setup: Setup) -> np.ndarra
     arrays = layout.canonical(x), layout.canonical(gy)
     gw = by.correlate_weight_gradient(*arrays, window, groups, not layout.channels_last)  # for its order in memory
     return layout.restore_kernel(gw)
+
+
+def keep_weight(w: Any) -> None:
+    """Let the kernels keep what they make of `w`, if it is a Tensor and for as long as it does not change."""
+    if isinstance(w, Tensor):
+        memory.keep(w, kernels.keeping.Kept)
 
 
 def _bias_gradient(g: Any, setup: Setup) -> Any:
@@ -179,6 +188,7 @@ def _convolve(
     setup = _remembered if is_plain(stride, padding, dilation, groups, layout, method) else _setup
     shapes = x.shape, w.shape, None if b is None else b.shape
     settings = stride, padding, dilation, groups, layout, method
+    keep_weight(w)
     result: Tensor = apply(_correlate, x, w, b, setup=setup(function, axes, *shapes, *settings, x.dtype, is_exact()))
     return result
 

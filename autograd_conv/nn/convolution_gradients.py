@@ -10,7 +10,7 @@ from typing import Any
 
 from ..kernels.geometry import Window
 from ..tensor import ArrayLike, Tensor
-from .convolution import Setup, check_channels, input_gradient, weight_gradient
+from .convolution import Setup, check_channels, input_gradient, keep_weight, weight_gradient
 from .layout import Layout
 from .methods import choose_method
 from .operands import apply, check_numeric, count, operand
@@ -76,6 +76,7 @@ def _input(
     w, gy = operand(function, "weight", weight), operand(function, "grad_output", grad_output)
     check_numeric(function, weight=w, grad_output=gy)
     setup = _setup(function, axes, _shape(function, "input_size", input_size), w.shape, gy, *settings)
+    keep_weight(w)
     result: Tensor = apply(input_gradient, gy, w, None, setup=setup)
     return result
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..kernels.geometry import Window
 from ..tensor import ArrayLike, Tensor
-from .convolution import Setup, check_bias, check_weight, input_gradient
+from .convolution import Setup, check_bias, check_weight, input_gradient, keep_weight
 from .layout import Layout
 from .methods import choose_method
 from .operands import apply, check_numeric, count, operand
@@ -76,6 +76,7 @@ def _transpose(
     # The convolution goes from what is output here to what is input here.
     batch = parsed.batch(x.shape)
     method = choose_method(function, method, window, batch, outputs, parsed.channels(x.shape), groups, x.dtype)
+    keep_weight(w)
     result: Tensor = apply(input_gradient, x, w, b, setup=Setup(window, groups, parsed, method))
     return result
 

@@ -156,6 +156,7 @@ def _set(tensor: Tensor, key: Any, value: Any) -> Tensor:
         result = _setitem(tensor, value, key=key)
         return result
     # The record must not keep the array, or the next assignment would find it held and copy it.
+    memory.forget(tensor)
     array, into = tensor._array, []
     tensor._array = _NOTHING
     try:
