@@ -9,6 +9,7 @@ Two ways to borrow it, both with whatever content the last user left:
 A training step makes arrays of the same sizes as the one before it, so nearly all of them find memory that is there.
 """
 
+import math
 import os
 import threading
 from collections import OrderedDict, deque
@@ -108,7 +109,7 @@ def scratch(shape: tuple[int, ...], dtype: Any) -> Iterator[NDArray[Any]]:
     (3, 4)
     """
     dtype = np.dtype(dtype)
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     buffer = _take(size + _LINE_BYTES)
     try:
         start = -buffer.ctypes.data % _LINE_BYTES
