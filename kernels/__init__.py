@@ -16,7 +16,8 @@ a second that a program which never convolves should not pay.
 | ``products``, ``outer`` | ... in register tiles: sums of matrix products, and of outer products |
 | ``gather`` | ... which source pixels a target pixel needs |
 | ``matrix``, ``pointwise`` | matrix products; kernels of one tap as such products of arrays as they lie |
-| ``pixels``, ``narrow`` | ... products with channels, and, of few channels, with pixels in the lanes of vectors |
+| ``pixels``, ``shallow`` | ... products with channels in the lanes of vectors: of many terms, and of few |
+| ``narrow`` | ... with pixels in the lanes, for results of few channels |
 | ``grouped``, ``planes`` | small groups and depthwise: channels last, and planes as they lie |
 | ``stencil`` | ... their register tiles |
 | ``moving`` | rows copied and transposed in vectors |

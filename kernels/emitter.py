@@ -170,6 +170,12 @@ class Emitter:
             for v in range(self.shape.vectors)
         ]
 
+    def between(self, first: Any, count: Any) -> Any:
+        """Which lanes are in the range from 0 to `count`, if they are numbered from `first` on."""
+        lane_type = ir.VectorType(_I64, self.length)
+        lane = self.builder.add(self._splat(first, lane_type), ir.Constant(lane_type, list(range(self.length))))
+        return self.builder.icmp_unsigned("<", lane, self._splat(count, lane_type))
+
     def store(self, value: Any, pointer: Any, offset: int) -> None:
         stored = self.builder.store(value, self.vector_at(pointer, offset))
         stored.align = self.shape.itemsize

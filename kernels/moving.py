@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from .emitter import Emitter, Shape
 
-__all__ = ["copy_rows", "transpose_rows", "transpose_table"]
+__all__ = ["copy_padded", "copy_rows", "transpose_rows", "transpose_table"]
 
 _I64 = ir.IntType(64)
 
@@ -73,6 +73,47 @@ def copy_rows(itemsize: int, length: int) -> Any:
             return context.get_dummy_value()
 
         return signature, generate
+
+    return copy
+
+
+@functools.cache
+def copy_padded(itemsize: int) -> Any:
+    """Make a function for compiled code that copies a row of any length, between zeros.
+
+    Returns
+    -------
+    intrinsic
+        ``copy(source, target, before, count, total)``, all int64, addresses in bytes: to `target` go `before` zeros,
+        `count` numbers, and zeros until there are `total`, at least 1; beyond that, until the end of a vector.
+    """
+    shape = Shape(itemsize, 1, 1)
+
+    @intrinsic
+    def copy(typingctx, source, target, before, count, total):  # type: ignore[no-untyped-def]
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            source, target, before, count, total = args
+            emit = Emitter(builder, shape)
+            loop, end = (builder.function.append_basic_block(f"pad.{name}") for name in ("vector", "end"))
+            source = builder.sub(source, builder.mul(before, emit.constant(itemsize)))
+            start = builder.block
+            builder.branch(loop)
+
+            builder.position_at_end(loop)
+            place = builder.phi(_I64)
+            mask = emit.between(builder.sub(place, before), count)
+            ahead = builder.mul(place, emit.constant(itemsize))
+            value = emit.load_masked(emit.pointer(builder.add(source, ahead)), 0, mask)
+            _store(emit, value, builder.add(target, ahead))
+            following = builder.add(place, emit.constant(emit.length))
+            place.add_incoming(emit.constant(0), start)
+            place.add_incoming(following, loop)
+            builder.cbranch(builder.icmp_signed("<", following, total), loop, end)
+
+            builder.position_at_end(end)
+            return context.get_dummy_value()
+
+        return types.void(*(types.int64,) * 5), generate
 
     return copy
 

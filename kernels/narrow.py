@@ -37,9 +37,20 @@ FLOP_PER_NANOSECOND = 50.0
 NUMBERS_PER_NANOSECOND = 2.0
 
 
-def serves(dtype: np.dtype[Any], channels: int, groups: int) -> bool:
-    """Whether results of so many channels waste half of the lanes or more, if channels were lanes."""
-    return dtype.kind == "f" and groups == 1 and 0 < channels <= lanes(dtype.itemsize) // 2 and not config.DISABLE_JIT
+# Results of up to a quarter of a vector's lanes; and up to three eighths, if there are so many terms that what is done
+# once for a pixel counts little.
+MANY_TERMS = 128
+
+
+def serves(dtype: np.dtype[Any], channels: int, terms: int, step: int, groups: int) -> bool:
+    """Whether results of so many channels would waste most of the lanes, if channels were lanes.
+
+    Not if windows move in steps: separating the pixels of a row costs more.
+    """
+    if dtype.kind != "f" or groups > 1 or step > 1 or config.DISABLE_JIT:
+        return False
+    length = lanes(dtype.itemsize)
+    return channels <= max(1, length // 4) or (terms >= MANY_TERMS and 8 * channels <= 3 * length)
 
 
 @functools.cache

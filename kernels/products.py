@@ -12,23 +12,22 @@ the other number by number, broadcast to all lanes. What the columns are depends
 ====================  ==================  =====================================================================
 room                  columns             when
 ====================  ==================  =====================================================================
-`pixels`              output channels     unless the next one serves
-`narrow`              pixels of a row     the result's channels would fill half a vector or less
+`pixels`              output channels     unless one of the next two serves
+`shallow`             output channels     the source has few channels, or the result half a vector of them
+`narrow`              pixels of a row     the result's channels would fill a quarter of a vector or less
 ====================  ==================  =====================================================================
 
-If there are few input channels, the taps of a kernel row are merged into one (see `correlate`): their pixels lie side
-by side. Both start with the bias, and can end with a rectifier, while sums are in registers.
+All start with the bias, and can end with a rectifier, while sums are in registers.
 Groups of a few channels, and depthwise convolution, have rooms of their own: `grouped` and `planes`.
 """
 
 import functools
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from . import narrow, pixels
-from .gather import Gather, forward, phases
+from . import narrow, pixels, shallow
+from .gather import forward, phases
 from .geometry import Window
 from .keeping import Kept
 from .pixels import FLOP_PER_NANOSECOND
@@ -36,18 +35,12 @@ from .transposition import channels_last
 
 __all__ = [
     "FLOP_PER_NANOSECOND",
-    "MERGE_BELOW_BYTES",
     "correlate",
     "correlate_input_gradient",
     "has_padding",
-    "pad_width",
 ]
 
 Array = NDArray[Any]
-
-# With fewer bytes of channels than this, looking up addresses costs more than it gives, and the taps of a
-# kernel row are merged into one run of KW * C numbers.
-MERGE_BELOW_BYTES = 64
 
 
 def correlate(
@@ -74,32 +67,14 @@ def correlate(
     bool
         False if `y` must be computed in another way: see `pixels.multiply`.
     """
-    taps_d, taps_h, taps_w, per_group, outputs = w.shape
+    per_group, outputs = w.shape[3:]
     gather = forward(window)
-    if narrow.serves(y.dtype, outputs, groups):
+    if narrow.serves(y.dtype, outputs, gather.taps * per_group, window.stride[2], groups):
         return narrow.multiply(x, [(gather, w)], bias, y, rectify)
+    if shallow.serves(x, y.dtype, outputs, gather.taps, groups):
+        return shallow.multiply(x, w, bias, y, gather, rectify)
     x = channels_last(x, y.dtype)
-    if groups == 1 and taps_w > 1 and window.dilation[2] == 1 and per_group * x.itemsize < MERGE_BELOW_BYTES:
-        # A kernel row reads KW pixels side by side: one run, if none of them is padding.
-        before, size = window.before[2], window.size
-        last = (window.out[2] - 1) * window.stride[2] + taps_w
-        if before or last > size[2]:
-            x = pad_width(x, before, max(0, last - before - size[2]))
-        # (N, D, H, W, C) -> (N, D, H, W*C, 1): positions along W are C*S_w numbers apart
-        x = x.reshape(*x.shape[:3], x.shape[3] * x.shape[4], 1)
-        gather = _merged(window, per_group, x.shape[3])
-        w = w.reshape(taps_d, taps_h, 1, taps_w * per_group, outputs)
     return pixels.multiply(x, w, bias, y, gather, groups, rectify, kept)
-
-
-@functools.lru_cache(maxsize=256)
-def _merged(window: Window, channels: int, width: int) -> Gather:
-    """`gather.forward` where a kernel row is one tap and a row of the source so many numbers wide, padding included."""
-    gather = forward(window)
-    return gather._replace(
-        step=(*window.stride[:2], window.stride[2] * channels), shifts=(*gather.shifts[:2], (0,)),
-        size=(*window.size[:2], width - window.kernel[2] * channels + 1),
-    )  # fmt: skip
 
 
 def correlate_input_gradient(
@@ -131,8 +106,11 @@ def correlate_input_gradient(
     if others:
         gx[...] = 0  # some pixels are read by no window
     parts = [(phase.gather, turned[phase.taps]) for phase in found]
-    if narrow.serves(gx.dtype, per_group, groups):
+    taps = max((gather.taps for gather, _ in parts), default=0)
+    if narrow.serves(gx.dtype, per_group, taps * outputs, 1, groups):
         return narrow.multiply(gy, parts, None, gx)
+    if shallow.serves(gy, gx.dtype, per_group, taps, groups):
+        return all(shallow.multiply(gy, matrices, None, gx, gather) for gather, matrices in parts)
     gy = channels_last(gy, gx.dtype)
     return all(pixels.multiply(gy, matrices, None, gx, gather, groups, kept=kept) for gather, matrices in parts)
 
@@ -146,12 +124,3 @@ def has_padding(window: Window) -> bool:
             window.size, window.kernel, window.stride, window.dilation, window.before, window.out
         )
     )
-
-
-def pad_width(x: Array, before: int, after: int) -> Array:
-    """Return `x`, shape (N, D, H, W, C), with zeros before and after its width."""
-    shape = list(x.shape)
-    shape[3] += before + after
-    padded = np.zeros(shape, x.dtype)
-    padded[:, :, :, before : before + x.shape[3]] = x
-    return padded

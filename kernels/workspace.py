@@ -115,8 +115,8 @@ class scratch:
         self._shape, self._dtype = shape, np.dtype(dtype)
 
     def __enter__(self) -> NDArray[Any]:
-        self._buffer = _take(math.prod(self._shape) * self._dtype.itemsize)
-        return np.ndarray(self._shape, self._dtype, self._buffer)
+        buffer = self._buffer = _take(math.prod(self._shape) * self._dtype.itemsize + _LINE_BYTES)
+        return np.ndarray(self._shape, self._dtype, buffer, -buffer.ctypes.data % _LINE_BYTES)
 
     def __exit__(self, *error: object) -> None:
         _returned.append(self._buffer)

@@ -249,6 +249,26 @@ def test_few_channels_against_nested_loops(oracle, case, first, oihw):
     _assert_close(correlation.correlate_input_gradient(gy, w, window), gx, dtype, "gx")
 
 
+@pytest.mark.parametrize("padding", [0, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_rows_of_thousands_of_pixels(eager_threads, stride, padding):
+    rng = np.random.default_rng(padding)
+    x = rng.standard_normal((2, 1, 1, 2301, 3)).astype(np.float32)
+    w = rng.standard_normal((1, 1, 5, 3, 9)).astype(np.float32)
+    window = Window.of("f", (2301,), (5,), stride, padding)
+    padded = np.pad(x[:, 0, 0].astype(np.float64), ((0, 0), (padding, padding), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 5, 1)[:, ::stride]  # (N, OW, C, KW)
+    expected = np.einsum("nick,kco->nio", windows, w[0, 0])
+    for channels_first in (False, True):
+        source = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 4, 1)), 1, 4) if channels_first else x
+        results = []
+        for n in (1, 3):
+            eager_threads.set_num_threads(n)
+            results.append(correlation.correlate(source, w, None, window))
+        assert results[0].tobytes() == results[1].tobytes()
+        np.testing.assert_allclose(results[0][:, 0, 0], expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("order", ["HWIO", "OIHW", "HWOI", "IHWO", "reversed", "sliced", "read-only"])
 @pytest.mark.parametrize(("stride", "kernel"), [(1, (3, 5)), (2, (3, 5)), (3, (5, 7)), (1, 1), (2, 1)])
 def test_kernels_in_any_memory_order(oracle, order, stride, kernel):
@@ -351,7 +371,17 @@ def test_zero_kernel_lets_nan_through():
 @pytest.mark.parametrize("groups", [1, 2, 8])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bitwise_equal_for_every_number_of_threads(eager_threads, groups, dtype):
-    case = ([13, 11], 3, (2, 1), 1, 1, 3, groups, 8, 8, dtype, groups)
+    channels = 24 if groups == 1 else 8  # in one group, few channels have loops of their own: see the next test
+    case = ([13, 11], 3, (2, 1), 1, 1, 3, groups, channels, 8, dtype, groups)
+    _check_threads(eager_threads, case, groups)
+
+
+@pytest.mark.parametrize("outputs", [1, 8, 20])
+def test_few_channels_are_bitwise_equal_for_every_number_of_threads(eager_threads, outputs):
+    _check_threads(eager_threads, ([31, 29], 3, (2, 1), 1, 1, 3, 1, 3, outputs, np.float32, 1), 1)
+
+
+def _check_threads(eager_threads, case, groups):
     window, x, w, b, gy = _arrays(case)
     results = []
     for n in (1, 2, 3, 8):
