@@ -111,6 +111,8 @@ class _Loan:
 
     __slots__ = ("__array_interface__", "block")
 
+    lent = True  # for who asks whose memory an array lies in
+
     def __init__(self, block: Block) -> None:
         region, start, size = block
         self.block = block
