@@ -35,6 +35,7 @@ __all__ = [
     "expose",
     "forget",
     "held_elsewhere",
+    "is_sole_view",
     "keep",
     "kept",
     "next_number",
@@ -92,17 +93,37 @@ def held_elsewhere(holder: Holder) -> bool:
 def add(first: Slot, second: Any) -> Any:
     """The sum of two cotangents that meet in a sweep, in the memory of one of them if nothing else holds it.
 
-    `second` is the loop variable of the sweep, beside the pair that it was unpacked from. A view is never
-    written to: its elements may share memory.
+    `second` is the loop variable of the sweep, beside the pair that it was unpacked from.
     """
     if isinstance(first._array, np.ndarray) and isinstance(second, np.ndarray):
-        if first._array.base is None and not held_elsewhere(first) and first._array.flags.writeable:
+        if not held_elsewhere(first) and _is_writable(first._array):
             first._array += second
             return first._array
-        if second.base is None and sys.getrefcount(second) <= _OWN_SECOND and second.flags.writeable:
+        if sys.getrefcount(second) <= _OWN_SECOND and is_sole_view(second):
             second += first._array
             return second
     return first._array + second
+
+
+def is_sole_view(array: np.ndarray) -> bool:
+    """Whether `array` alone sees its memory, which may be written. Who else holds `array` itself is not asked."""
+    base = array.base
+    return (base is None or sys.getrefcount(base) <= _OWN_BASE) and _is_writable(array)
+
+
+def _is_writable(array: np.ndarray) -> bool:
+    """Whether a sum may be written to `array`: memory of NumPy, or lent by a kernel, and no element of it twice."""
+    base = array.base
+    if base is not None:
+        if type(base) is not np.ndarray or not (base.flags.owndata or getattr(base.base, "lent", False)):
+            return False  # whose memory that is, and who else sees it, reference counts do not tell
+        extent = 0
+        for stride, size in sorted(zip(map(abs, array.strides), array.shape)):
+            if size > 1:
+                if stride <= extent:
+                    return False
+                extent += stride * (size - 1)
+    return array.flags.writeable
 
 
 def _references_to_second() -> int:

@@ -540,6 +540,27 @@ def user_line() -> str:
     return ""
 
 
+def is_sole_parent(record: Record, position: int) -> bool:
+    """Whether that parent is a record that only `record` can reach: no Tensor, other record, tape or hook does."""
+    parent = record.parents[position]
+    return type(parent) is Record and sys.getrefcount(parent) <= _SOLE_PARENT and not (len(HOOKS) and parent in HOOKS)
+
+
+def _references_to_sole_parent() -> int:
+    """What `is_sole_parent` counts of such a parent."""
+
+    def count(record: Record, position: int) -> int:
+        parent = record.parents[position]
+        return sys.getrefcount(parent)
+
+    record = Record()
+    record.parents = (Record(),)
+    return count(record, 0)
+
+
+_SOLE_PARENT = _references_to_sole_parent()
+
+
 def saved_bytes(record: Record) -> int:
     """Bytes of the arrays that `record` keeps (arrays shared with other records count in each)."""
     total, stack = 0, list(record.saved or ())
@@ -684,6 +705,7 @@ def sweep(
                 f"backward: the record of {record.name!r} (output shape {record.shape}{made_at(record)}) was already "
                 "used and freed; pass retain_graph=True to the first backward() or grad() to go through it again"
             )
+        arriving = []  # so that nothing here holds the cotangent but this function, once
         arriving = primitive.pull_back(record, cotangent, needed, create_graph)
         if not (retain_graph or record.kept):
             record.saved = None

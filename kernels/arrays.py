@@ -81,9 +81,9 @@ def empty_apart(shape: tuple[int, ...], dtype: Any, source: NDArray[Any]) -> NDA
     size = math.prod(shape) * dtype.itemsize
     if size < _SMALLEST_LENT_BYTES:
         return np.empty(shape, dtype)
-    buffer = lend(size + _PAGE_BYTES)
-    apart = (source.ctypes.data + _PAGE_BYTES // 2) // _LINE_BYTES * _LINE_BYTES
-    return np.ndarray(shape, dtype, buffer, (apart - buffer.ctypes.data) % _PAGE_BYTES)
+    apart = source.__array_interface__["data"][0] + _PAGE_BYTES // 2
+    # What is lent begins with a page.
+    return np.ndarray(shape, dtype, lend(size + _PAGE_BYTES), apart % _PAGE_BYTES // _LINE_BYTES * _LINE_BYTES)
 
 
 def compute_dtype(dtype: np.dtype[Any], function: str, integers: bool = True) -> np.dtype[Any]:

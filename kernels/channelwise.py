@@ -71,6 +71,8 @@ class _Table(NamedTuple):
     def lay(self, array: Array, dtype: Any) -> Array:
         """`array` as a table or as lines; a copy if it lies otherwise."""
         turned = array.transpose(self.order)
+        if turned.dtype == dtype and turned.flags.carray:
+            return turned.reshape(self.shape)
         if self.folds and self.order[0] == 0:
             turned = channels_last(turned, dtype)
         return contiguous(turned, dtype).reshape(self.shape)
@@ -247,10 +249,17 @@ def moments(x: Array, axis: int) -> tuple[Array, Array]:
 # ---------------------------------------------------------------- sums
 
 
-@kernel(fastmath=SUM_FLAGS)
-def _row_sums(start: int, stop: int, g: Array, x: Array, mean: Array, block: int, total: Array, dot: Array) -> None:
-    """Sums of g and of g * (x - mean) of each column in blocks ``start <= b < stop`` of rows."""
+# Gradients of a rectified affine map, max(x * scale + shift, 0), are gated: an element counts only where the map is
+# positive (or NaN). It is computed once more, with the same roundings: no licence to reorder or to fuse here. No gate
+# is one with scale 0 and shift 1.
+
+
+@kernel
+def _row_sums(start: int, stop: int, g: Array, x: Array, vectors: Array, block: int, total: Array, dot: Array) -> None:
+    """Gated sums of g and of g * (x - mean) of each column in blocks ``start <= b < stop`` of rows."""
     columns = g.shape[1]
+    mean, scale, shift = vectors[0], vectors[1], vectors[2]
+    zero = g.dtype.type(0)
     for item in range(start, stop):
         first, last = item * block, min((item + 1) * block, g.shape[0])
         rows, others = g[first:last], x[first:last]
@@ -262,34 +271,69 @@ def _row_sums(start: int, stop: int, g: Array, x: Array, mean: Array, block: int
             g0, g1, g2, g3 = rows[r], rows[r + 1], rows[r + 2], rows[r + 3]
             x0, x1, x2, x3 = others[r], others[r + 1], others[r + 2], others[r + 3]
             for k in range(columns):
-                m = mean[k]
-                t[k] += (g0[k] + g1[k]) + (g2[k] + g3[k])
-                s[k] += (g0[k] * (x0[k] - m) + g1[k] * (x1[k] - m)) + (g2[k] * (x2[k] - m) + g3[k] * (x3[k] - m))
+                m, a, b = mean[k], scale[k], shift[k]
+                d0, d1, d2, d3 = x0[k] - m, x1[k] - m, x2[k] - m, x3[k] - m
+                # Both are read in any case, so that the loop becomes vector code without branches.
+                v0, v1, v2, v3 = g0[k], g1[k], g2[k], g3[k]
+                v0 = zero if d0 * a + b <= zero else v0
+                v1 = zero if d1 * a + b <= zero else v1
+                v2 = zero if d2 * a + b <= zero else v2
+                v3 = zero if d3 * a + b <= zero else v3
+                t[k] += (v0 + v1) + (v2 + v3)
+                s[k] += (v0 * d0 + v1 * d1) + (v2 * d2 + v3 * d3)
         for r in range(fours, rows.shape[0]):
             g0, x0 = rows[r], others[r]
             for k in range(columns):
-                t[k] += g0[k]
-                s[k] += g0[k] * (x0[k] - mean[k])
+                d0 = x0[k] - mean[k]
+                v0 = g0[k]
+                v0 = zero if d0 * scale[k] + shift[k] <= zero else v0
+                t[k] += v0
+                s[k] += v0 * d0
+
+
+# Sums along a line must be split into lanes, which takes the licence to reorder; it is taken after the gate.
+@kernel
+def _gate_line(g: Array, d: Array, mean: float, scale: float, shift: float, gated: Array) -> None:
+    """Write ``d - mean`` over `d`, and `g` to `gated`, 0 where the gate is shut."""
+    zero = g.dtype.type(0)
+    for i in range(g.size):
+        distance, value = d[i] - mean, g[i]
+        d[i] = distance
+        gated[i] = zero if distance * scale + shift <= zero else value
 
 
 @kernel(fastmath=SUM_FLAGS)
-def _line_sums(start: int, stop: int, g: Array, x: Array, mean: Array, block: int, total: Array, dot: Array) -> None:
-    """Sums of g and of g * (x - mean) of lines ``start <= line < stop``, in blocks that are added up."""
-    zero, size = g.dtype.type(0), g.shape[1]
+def _dot_line(g: Array, d: Array) -> tuple[float, float]:
+    """The sums of `g` and of ``g * d``."""
+    t, s = g.dtype.type(0), g.dtype.type(0)
+    for i in range(g.size):
+        t += g[i]
+        s += g[i] * d[i]
+    return t, s
+
+
+@kernel
+def _line_sums(start: int, stop: int, g: Array, x: Array, vectors: Array, block: int, total: Array, dot: Array) -> None:
+    """Gated sums of g and of g * (x - mean) of lines ``start <= line < stop``, in blocks that are added up."""
+    size = g.shape[1]
+    distances, gated = np.empty(block, g.dtype), np.empty(block, g.dtype)
     for line in range(start, stop):
-        m = mean[line % mean.size]
-        total[line] = dot[line] = zero
+        c = line % vectors.shape[1]
+        m, a, b = vectors[0, c], vectors[1, c], vectors[2, c]
+        total[line] = dot[line] = 0
         for first in range(0, size, block):
-            values, others = g[line, first : min(first + block, size)], x[line, first : min(first + block, size)]
-            t, s = zero, zero
-            for i in range(values.size):
-                t += values[i]
-                s += values[i] * (others[i] - m)
+            count = min(block, size - first)
+            distances[:count] = x[line, first : first + count]
+            _gate_line(g[line, first : first + count], distances[:count], m, a, b, gated[:count])
+            t, s = _dot_line(gated[:count], distances[:count])
             total[line] += t
             dot[line] += s
 
 
-def sums(g: Array, x: Array, mean: Array, axis: int) -> tuple[Array, Array]:
+Gate = tuple[Array, Array]  # scale and shift of a rectified affine map, for each channel
+
+
+def sums(g: Array, x: Array, mean: Array, axis: int, gate: Gate | None = None) -> tuple[Array, Array]:
     """Return the sum of g, and that of g * (x - mean), in each channel.
 
     Parameters
@@ -298,6 +342,8 @@ def sums(g: Array, x: Array, mean: Array, axis: int) -> tuple[Array, Array]:
         Any strides; floating-point. Best if both lie in memory in the same order.
     mean : ndarray, shape (C,)
     axis : int
+    gate : (scale, shift), ndarrays, shape (C,), optional
+        `g` counts as 0 where ``affine(x, mean, scale, shift, axis)`` is 0 or less.
 
     Returns
     -------
@@ -313,29 +359,22 @@ def sums(g: Array, x: Array, mean: Array, axis: int) -> tuple[Array, Array]:
     table = _table(x, axis)
     laid, others = table.lay(g, inner), table.lay(x, inner)
     nanoseconds = 2 * laid.nbytes / BYTES_PER_NANOSECOND
-    (vector,) = table.vectors(inner, mean)
+    vectors = table.vectors(inner, mean, *(gate or _OPEN))
     if table.folds:
-        block = _block(laid)
-        found = np.empty((2, -(-laid.shape[0] // block), laid.shape[1]), inner)
-        parallel_for(
-            _row_sums, found.shape[1], laid, others, vector, block, found[0], found[1], nanoseconds=nanoseconds
-        )
+        loop, block, count = _row_sums, _block(laid), -(-laid.shape[0] // _block(laid))
+        found = np.empty((2, count, laid.shape[1]), inner)
+        total, dot = found
     else:
-        found = np.empty((2, 1, laid.shape[0]), inner)
-        parallel_for(
-            _line_sums,
-            laid.shape[0],
-            laid,
-            others,
-            vector,
-            LINE_ELEMENTS,
-            found[0, 0],
-            found[1, 0],
-            nanoseconds=nanoseconds,
-        )
+        loop, block, count = _line_sums, LINE_ELEMENTS, laid.shape[0]
+        found = np.empty((2, 1, count), inner)
+        total, dot = found[:, 0]
+    parallel_for(loop, count, laid, others, vectors, block, total, dot, nanoseconds=nanoseconds)
     with np.errstate(invalid="ignore"):  # infinities of both signs give NaN
         total, dot = found.reshape(2, -1, table.channels).sum(axis=1, dtype=np.float64)
     return total, dot
+
+
+_OPEN = (np.zeros(1), np.ones(1))
 
 
 @kernel(fastmath=SUM_FLAGS)
@@ -392,27 +431,29 @@ def totals(g: Array, axis: int) -> Array:
 
 
 @kernel
-def _row_affine(start: int, stop: int, x: Array, vectors: Array, y: Array) -> None:
-    """Rows ``start <= r < stop`` of ``y = (x - mean) * scale + shift``."""
+def _row_affine(start: int, stop: int, x: Array, vectors: Array, y: Array, floor: float) -> None:
+    """Rows ``start <= r < stop`` of ``y = (x - mean) * scale + shift``, but at least `floor`, or NaN."""
     columns = x.shape[1]
     mean, scale, shift = vectors[0], vectors[1], vectors[2]
     for r in range(start, stop):
         values, target = x[r], y[r]
         for k in range(columns):
-            target[k] = (values[k] - mean[k]) * scale[k] + shift[k]
+            value = (values[k] - mean[k]) * scale[k] + shift[k]
+            target[k] = floor if value <= floor else value
 
 
 @kernel
-def _line_affine(start: int, stop: int, x: Array, vectors: Array, y: Array) -> None:
-    """Lines ``start <= line < stop`` of ``y = (x - mean) * scale + shift``."""
+def _line_affine(start: int, stop: int, x: Array, vectors: Array, y: Array, floor: float) -> None:
+    """Lines ``start <= line < stop`` of ``y = (x - mean) * scale + shift``, but at least `floor`, or NaN."""
     for line in range(start, stop):
         c = line % vectors.shape[1]
         values, target, m, a, b = x[line], y[line], vectors[0, c], vectors[1, c], vectors[2, c]
         for i in range(values.size):
-            target[i] = (values[i] - m) * a + b
+            value = (values[i] - m) * a + b
+            target[i] = floor if value <= floor else value
 
 
-def affine(x: Array, mean: Array, scale: Array, shift: Array, axis: int) -> Array:
+def affine(x: Array, mean: Array, scale: Array, shift: Array, axis: int, rectify: bool = False) -> Array:
     """Return ``(x - mean) * scale + shift``, channel by channel.
 
     Parameters
@@ -421,6 +462,8 @@ def affine(x: Array, mean: Array, scale: Array, shift: Array, axis: int) -> Arra
         Any strides; floating-point.
     mean, scale, shift : ndarray, shape (C,)
     axis : int
+    rectify : bool
+        Whether to put 0 in place of what is 0 or less; NaN stays NaN.
 
     Returns
     -------
@@ -438,33 +481,43 @@ def affine(x: Array, mean: Array, scale: Array, shift: Array, axis: int) -> Arra
     if y.size:
         vectors = table.vectors(inner, mean, scale, shift)
         loop = _row_affine if table.folds else _line_affine
-        parallel_for(loop, len(laid), laid, vectors, y, nanoseconds=2 * laid.nbytes / BYTES_PER_NANOSECOND)
+        floor = inner.type(0 if rectify else -np.inf)
+        parallel_for(loop, len(laid), laid, vectors, y, floor, nanoseconds=2 * laid.nbytes / BYTES_PER_NANOSECOND)
     return table.restore(y).astype(x.dtype.newbyteorder("="), copy=False)
 
 
 @kernel
 def _row_blend(start: int, stop: int, g: Array, x: Array, vectors: Array, y: Array) -> None:
-    """Rows ``start <= r < stop`` of ``y = g * a + (x - mean) * b + shift``."""
+    """Rows ``start <= r < stop`` of ``y = g * a + (x - mean) * b + shift``, with `g` gated."""
     columns = g.shape[1]
-    mean, a, b, shift = vectors[0], vectors[1], vectors[2], vectors[3]
+    mean, a, b, shift, scale, offset = vectors[0], vectors[1], vectors[2], vectors[3], vectors[4], vectors[5]
+    zero = g.dtype.type(0)
     for r in range(start, stop):
         values, others, target = g[r], x[r], y[r]
         for k in range(columns):
-            target[k] = values[k] * a[k] + ((others[k] - mean[k]) * b[k] + shift[k])
+            distance, value = others[k] - mean[k], values[k]
+            value = zero if distance * scale[k] + offset[k] <= zero else value
+            target[k] = value * a[k] + (distance * b[k] + shift[k])
 
 
 @kernel
 def _line_blend(start: int, stop: int, g: Array, x: Array, vectors: Array, y: Array) -> None:
-    """Lines ``start <= line < stop`` of ``y = g * a + (x - mean) * b + shift``."""
+    """Lines ``start <= line < stop`` of ``y = g * a + (x - mean) * b + shift``, with `g` gated."""
+    zero = g.dtype.type(0)
     for line in range(start, stop):
         c = line % vectors.shape[1]
         values, others, target = g[line], x[line], y[line]
-        m, scale, other, constant = vectors[0, c], vectors[1, c], vectors[2, c], vectors[3, c]
+        m, a, b, constant = vectors[0, c], vectors[1, c], vectors[2, c], vectors[3, c]
+        scale, offset = vectors[4, c], vectors[5, c]
         for i in range(values.size):
-            target[i] = values[i] * scale + ((others[i] - m) * other + constant)
+            distance, value = others[i] - m, values[i]
+            value = zero if distance * scale + offset <= zero else value
+            target[i] = value * a + (distance * b + constant)
 
 
-def blend(g: Array, x: Array, mean: Array, a: Array, b: Array, shift: Array, axis: int) -> Array:
+def blend(
+    g: Array, x: Array, mean: Array, a: Array, b: Array, shift: Array, axis: int, gate: Gate | None = None
+) -> Array:
     """Return ``g * a + (x - mean) * b + shift``, channel by channel.
 
     Parameters
@@ -473,6 +526,8 @@ def blend(g: Array, x: Array, mean: Array, a: Array, b: Array, shift: Array, axi
         Any strides; floating-point. Best if both lie in memory in the same order.
     mean, a, b, shift : ndarray, shape (C,)
     axis : int
+    gate : (scale, shift), optional
+        As in :func:`sums`.
 
     Returns
     -------
@@ -489,7 +544,7 @@ def blend(g: Array, x: Array, mean: Array, a: Array, b: Array, shift: Array, axi
     laid, others = table.lay(g, inner), table.lay(x, inner)
     y = empty_apart(laid.shape, inner, laid)
     if y.size:
-        vectors = table.vectors(inner, mean, a, b, shift)
+        vectors = table.vectors(inner, mean, a, b, shift, *(gate or _OPEN))
         loop = _row_blend if table.folds else _line_blend
         parallel_for(loop, len(laid), laid, others, vectors, y, nanoseconds=3 * laid.nbytes / BYTES_PER_NANOSECOND)
     return table.restore(y).astype(dtype, copy=False)

@@ -44,6 +44,17 @@ def _gate(start: int, stop: int, g: Array, y: Array, gx: Array, block: int) -> N
         target[i] = zero if positive == zero else value
 
 
+@kernel
+def _gate_in_place(start: int, stop: int, y: Array, g: Array, block: int) -> None:
+    """Put 0 into blocks ``start <= item < stop`` of `g` where `y` is 0."""
+    zero = g.dtype.type(0)
+    first, last = start * block, stop * block
+    output, target = y[first:last], g[first:last]
+    for i in range(target.size):
+        value, positive = target[i], output[i]
+        target[i] = zero if positive == zero else value
+
+
 def _lines(*arrays: Array) -> tuple[Array, ...] | None:
     """The arrays as one line each, element for element in the same order; None if they do not lie so in memory."""
     order = memory_order(arrays[0])
@@ -53,18 +64,23 @@ def _lines(*arrays: Array) -> tuple[Array, ...] | None:
     return tuple([array.reshape(-1) for array in turned])
 
 
-def _run(loop: Any, *arrays: Array) -> Array | None:
-    lines = _lines(*arrays)
-    dtype = arrays[0].dtype
-    if lines is None or dtype.kind != "f" or dtype.itemsize not in (4, 8) or any(a.dtype != dtype for a in arrays):
+def _run(loop: Any, *arrays: Array, over: Array | None = None) -> Array | None:
+    """What `loop` makes of `arrays`, in `over` or else fresh; None if they are not alike."""
+    given = arrays if over is None else (*arrays, over)
+    lines, dtype = _lines(*given), arrays[0].dtype
+    if lines is None or dtype.kind != "f" or dtype.itemsize not in (4, 8) or any(a.dtype != dtype for a in given):
         return None
-    order = memory_order(arrays[0])
-    target = empty_apart((arrays[0].size,), dtype, arrays[0])
+    sources = [contiguous(line, dtype) for line in lines[: len(arrays)]]
+    target = empty_apart((arrays[0].size,), dtype, arrays[0]) if over is None else lines[-1]
     parallel_for(
-        loop, -(-target.size // BLOCK), *[contiguous(line, dtype) for line in lines], target, BLOCK,
+        loop, -(-target.size // BLOCK), *sources, target, BLOCK,
         nanoseconds=(len(arrays) + 1) * target.nbytes / BYTES_PER_NANOSECOND,
     )  # fmt: skip
-    return target.reshape([arrays[0].shape[axis] for axis in order]).transpose(np.argsort(order))
+    if over is not None:
+        return over
+    order = memory_order(arrays[0])
+    shape = [arrays[0].shape[axis] for axis in order]
+    return target.reshape(shape).transpose(sorted(range(len(order)), key=order.__getitem__))
 
 
 def rectify(x: Array) -> Array:
@@ -84,18 +100,21 @@ def rectify(x: Array) -> Array:
     return np.maximum(x, 0) if result is None else result
 
 
-def gate(g: Array, y: Array) -> Array:
+def gate(g: Array, y: Array, over: bool = False) -> Array:
     """Return `g` where `y` is not 0, elsewhere 0: the gradient of :func:`rectify`, whose result is `y`.
 
     Parameters
     ----------
     g, y : ndarray, same shape
         Of any strides and real dtypes.
+    over : bool
+        Whether the result may take the place of `g`, which nobody needs any more: half the time, where both lie in
+        memory in the same order.
 
     Returns
     -------
     ndarray, dtype of `g`
-        Fresh, in the memory order of `g`. Exactly 0 where `y` is, also next to infinity and NaN.
+        In the memory order of `g`. Exactly 0 where `y` is, also next to infinity and NaN.
     """
-    result = _run(_gate, g, y)
+    result = _run(_gate_in_place, y, over=g) if over else _run(_gate, g, y)
     return np.where(y == 0, g.dtype.type(0), g) if result is None else result

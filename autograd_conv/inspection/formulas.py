@@ -38,7 +38,7 @@ FORMULAS: dict[str, dict[str, str]] = {
     "avg_pool": {"x": "gx[h] = sum over the windows that read x[h] of  gy / (elements of the window)"},
     "batch_norm": {
         "x": "y = w * z + b with z = (x - mean) * s and s = 1 / sqrt(variance + eps), channel by channel, so\n"
-        "gx = w * s * (gy - mean(gy) - z * mean(gy * z))",
+        "gx = w * s * (gy - mean(gy) - z * mean(gy * z)); with an activation, gy is 0 where y is",
         "w": "gw = sum over n,i,j of  gy * z",
         "b": "gb = sum over n,i,j of gy",
     },

@@ -5,16 +5,30 @@ None of them overflows or gives NaN for finite input, and the gradients of satur
 
 from __future__ import annotations
 
+import functools
+import sys
 from typing import Any
 
 import numpy as np
 
 import autograd_conv.kernels as kernels
 
+from ..memory import SEALS, is_sole_view
 from ..ops import elementwise
-from ..primitive import ONES, ZEROS, primitive
+from ..primitive import ONES, ZEROS, Primitive, primitive
+from ..tape import STATE, Record, State, is_sole_parent
 from ..tensor import ArrayLike, Tensor, as_tensor, raw, wrap
-from .operands import apply, check_flags, check_floating, check_numeric, is_usual, normalize_axis, number, operand
+from .operands import (
+    apply,
+    check_choice,
+    check_flags,
+    check_floating,
+    check_numeric,
+    is_usual,
+    normalize_axis,
+    number,
+    operand,
+)  # fmt: skip
 
 __all__ = [
     "dropout", "elu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh",
@@ -68,13 +82,67 @@ def _real(function: str, input: ArrayLike) -> Any:
 _LARGE = 1 << 16
 
 
-@primitive(name="relu")
-def _relu(x: np.ndarray) -> np.ndarray:
+class Gated:
+    """A cotangent that is still to be gated by a rectifier, on its way to a primitive that does so in passing.
+
+    Such a primitive has an attribute ``takes_gated``, and finds the gate itself.
+    """
+
+    __slots__ = ("g",)
+
+    def __init__(self, g: np.ndarray) -> None:
+        self.g = g
+
+
+class _Counting(Primitive):
+    """Counts the references to a cotangent that nothing but the sweep holds."""
+
+    counted = 0
+
+    def pull_back(self, record: Record, g: Any, needed: set[int] | None, create_graph: bool) -> list[tuple[Any, Any]]:
+        self.counted = sys.getrefcount(g)
+        return super().pull_back(record, g, needed, create_graph)
+
+
+@functools.cache
+def _own_references() -> int:
+    """What ``sys.getrefcount`` says in a pull-back of a cotangent that nothing but the sweep holds."""
+    counting = _Counting(lambda x: x + 1.0, name="counting").defvjp(x=lambda g: g + 1.0)
+    token = STATE.set(State(True, ()))
+    try:
+        (counting(Tensor(1.0, requires_grad=True)) * 2.0).backward()
+    finally:
+        STATE.reset(token)
+    return counting.counted  # type: ignore[attr-defined]
+
+
+class _Rectifier(Primitive):
+    """`relu`. In a plain sweep, its rule is carried out by what was rectified, or in the memory of the cotangent."""
+
+    def pull_back(self, record: Record, g: Any, needed: set[int] | None, create_graph: bool) -> list[tuple[Any, Any]]:
+        if not create_graph and not SEALS:
+            alone = is_sole_parent(record, 0)
+            parent: Any = record.parents[0]
+            if alone:
+                primitive = parent.plan.primitive
+                # Who watches a primitive is to see its cotangents.
+                if getattr(primitive, "takes_gated", False) and "pull_back" not in primitive.__dict__:
+                    return [(parent, Gated(g))]
+            if g.size >= _LARGE and sys.getrefcount(g) <= _own_references() and is_sole_view(g):
+                (y,) = record.saved  # type: ignore[misc]
+                return [(parent, kernels.rectifier.gate(g, y, over=True))]
+        return super().pull_back(record, g, needed, create_graph)
+
+
+def _rectified(x: np.ndarray) -> np.ndarray:
     return kernels.rectifier.rectify(x) if x.size >= _LARGE else np.maximum(x, ZEROS[x.dtype])
 
 
+_relu = _Rectifier(_rectified, name="relu")
+
+
 @primitive(name="relu_gate")
-def _relu_gate(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+def relu_gate(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     """`g` where the output `y` of `relu` is not 0, elsewhere 0."""
     if g.size <= _SMALL:
         return _selected(g, np.not_equal(y, ZEROS[y.dtype]))
@@ -83,8 +151,15 @@ def _relu_gate(g: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 # The output is what the next layer saves anyway, so keeping it is free. It is never negative: "not 0" is
 # "positive or NaN", and a NaN lets the cotangent through. How the gate depends on it has no derivative.
-_relu.defvjp(x=lambda g, ans: _relu_gate.binary(g, ans))
-_relu_gate.defvjp(g=lambda g, y: _relu_gate.binary(g, y), y=lambda g: None)
+_relu.defvjp(x=lambda g, ans: relu_gate.binary(g, ans))
+relu_gate.defvjp(g=lambda g, y: relu_gate.binary(g, y), y=lambda g: None)
+
+
+def rectifies(function: str, activation: Any) -> bool:
+    """Whether the parameter `activation` of a function is "relu"; ValueError if it is anything else but None."""
+    if activation is not None:
+        check_choice(function, "activation", activation, ("relu",))
+    return activation is not None
 
 
 def relu(input: ArrayLike) -> Tensor:

@@ -31,6 +31,7 @@ import autograd_conv.kernels as kernels
 
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw, wrap
+from .activation import Gated, rectifies, relu, relu_gate
 from .channels import along, channel_sum
 from .operands import apply, check_flags, check_floating, normalize_axis, number, operand
 
@@ -40,25 +41,70 @@ __all__ = ["batch_norm"]
 # --- with the statistics of the input ------------------------------------------------------------------------
 
 
+def _map(
+    w: np.ndarray | None, b: np.ndarray | None, mean: np.ndarray, inverse: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and shift of the affine map that takes x - mean to the result."""
+    return inverse if w is None else inverse * w, np.zeros_like(mean) if b is None else b
+
+
 @primitive(name="batch_norm")
 def _normalize(
-    x: np.ndarray, w: np.ndarray | None, b: np.ndarray | None, mean: np.ndarray, inverse: np.ndarray, *, axis: int
+    x: np.ndarray,
+    w: np.ndarray | None,
+    b: np.ndarray | None,
+    mean: np.ndarray,
+    inverse: np.ndarray,
+    *,
+    axis: int,
+    rectify: bool = False,
 ) -> np.ndarray:
-    """z * w + b. `mean` and `inverse`, which is s, are those of `x`."""
-    arrays = [x] + [vector for vector in (w, b) if vector is not None]
-    scale = inverse if w is None else inverse * w
-    shift = np.zeros_like(mean) if b is None else b
-    return kernels.channelwise.affine(x.astype(np.result_type(*arrays), copy=False), mean, scale, shift, axis)
+    """z * w + b, or 0 where that is less and `rectify`. `mean` and `inverse`, which is s, are those of `x`."""
+    scale, shift = _map(w, b, mean, inverse)
+    return kernels.channelwise.affine(_promoted(x, w, b), mean, scale, shift, axis, rectify)
+
+
+def _promoted(x: np.ndarray, *vectors: np.ndarray | None) -> np.ndarray:
+    return x.astype(np.result_type(x, *[vector for vector in vectors if vector is not None]), copy=False)
 
 
 def _normalize_vjp(
-    g: Any, x: Any, w: Any, mean: Any, inverse: Any, axis: int, needs: tuple[bool, ...]
+    g: Any, x: Any, w: Any, b: Any, mean: Any, inverse: Any, axis: int, rectify: bool, needs: tuple[bool, ...]
 ) -> tuple[Any, ...]:
-    gx, gw, gb = _gradients(g, x, w, mean, inverse, axis=axis)
+    if isinstance(g, Tensor):
+        if rectify:
+            g = relu_gate(g, _normalize(x, w, b, mean, inverse, axis=axis, rectify=True))
+        gx, gw, gb = _gradients(g, x, w, mean, inverse, axis=axis)
+    elif rectify or type(g) is Gated:
+        # The gate is where the result is positive: it takes less time to compute that once more than to read it.
+        g = g.g if type(g) is Gated else g
+        gx, gw, gb = _pull(g, _promoted(x, w, b), w, mean, inverse, axis, _map(w, b, mean, inverse))
+    else:
+        gx, gw, gb = _pull(g, x, w, mean, inverse, axis)
     return gx, gw if needs[1] else None, gb if needs[2] else None, None, None
 
 
 _normalize.defvjp(_normalize_vjp)
+_normalize.takes_gated = True
+
+
+def _pull(
+    g: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray | None,
+    mean: np.ndarray,
+    inverse: np.ndarray,
+    axis: int,
+    gate: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """w P(g, x), sum(g z) and sum(g), with `g` 0 where ``(x - mean) * scale + shift`` is, by a gate (scale, shift)."""
+    count = x.size // max(x.shape[axis], 1)
+    total, dot = kernels.channelwise.sums(g, x, mean, axis, gate)
+    dot = dot * inverse
+    scale = inverse if w is None else inverse * w
+    share = scale * (-1 / count) if count else scale
+    gx = kernels.channelwise.blend(g, x, mean, scale, share * inverse * dot, share * total, axis, gate)
+    return gx, dot.astype(gx.dtype), total.astype(gx.dtype)
 
 
 @primitive(name="batch_norm_gradients", multiple=True)
@@ -66,12 +112,7 @@ def _gradients(
     g: np.ndarray, x: np.ndarray, w: np.ndarray | None, mean: np.ndarray, inverse: np.ndarray, *, axis: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """w P(g, x), sum(g z) and sum(g): the gradients of `_normalize` with respect to `x`, `w` and `b`."""
-    count = x.size // max(x.shape[axis], 1)
-    total, dot = kernels.channelwise.sums(g, x, mean, axis)
-    dot = dot * inverse
-    scale = inverse if w is None else inverse * w
-    gx = kernels.channelwise.blend(g, x, mean, scale, scale * inverse * dot / -count, scale * total / -count, axis)
-    return gx, dot.astype(gx.dtype), total.astype(gx.dtype)
+    return _pull(g, x, w, mean, inverse, axis)
 
 
 def _gradients_vjp(
@@ -156,6 +197,7 @@ def batch_norm(
     eps: float = 1e-5,
     *,
     axis: int = 1,
+    activation: str | None = None,
 ) -> Tensor:
     r"""Subtract its mean from each channel, divide by its standard deviation, scale and shift.
 
@@ -175,6 +217,8 @@ def batch_norm(
         Added to the (biased) variance under the square root.
     axis : int
         The axis of the channels.
+    activation : {None, "relu"}
+        What is applied to the result: ``"relu"`` is `relu`, without passes over memory of its own.
 
     Returns
     -------
@@ -186,7 +230,7 @@ def batch_norm(
         If an array is not floating-point, or running statistics cannot be updated in place.
     ValueError
         If shapes do not fit together; if `training` with fewer than two values for each channel; if not, and
-        running statistics are missing.
+        running statistics are missing; if there is no such `activation`.
     IndexError
         If there is no such axis.
 
@@ -204,6 +248,7 @@ def batch_norm(
     """
     function = "batch_norm"
     check_flags(function, training=training)
+    rectify = rectifies(function, activation)
     momentum = number(function, "momentum", momentum)
     eps = number(function, "eps", eps, 0.0)
     x = operand(function, "input", input)
@@ -237,7 +282,8 @@ def batch_norm(
         mean, variance = kernels.channelwise.moments(raw(x), axis)
         _update("running_mean", running_mean, mean, momentum)
         _update("running_var", running_var, variance * (count / (count - 1)), momentum)
-        result: Tensor = apply(_normalize, x, w, b, wrap(mean), wrap(1 / np.sqrt(variance + eps)), axis=axis)
+        inverse = wrap(1 / np.sqrt(variance + eps))
+        result: Tensor = apply(_normalize, x, w, b, wrap(mean), inverse, axis=axis, rectify=rectify)
     else:
         for argument in ("running_mean", "running_var"):
             if operands[argument] is None:
@@ -247,6 +293,7 @@ def batch_norm(
         inverse = 1 / np.sqrt(variance + x.dtype.type(eps))
         factor = wrap(inverse) if w is None else w * inverse
         result = apply(_standardize, x, wrap(mean), factor, b, axis=axis)
+        result = relu(result) if rectify else result
     return result if result.dtype == dtype else result.astype(dtype)
 
 

@@ -45,11 +45,46 @@ def test_all_views_of_lent_memory_have_the_same_base():
         assert view.base is whole
 
 
-def test_similar_sizes_stand_in_for_each_other_and_much_smaller_ones_do_not():
-    place = _address(workspace.lend(LARGE))
-    assert _address(workspace.lend(LARGE - 1000)) == place
-    assert _address(workspace.lend(LARGE // 2)) != place
-    assert workspace.lend(LARGE - 1000).size >= LARGE - 1000
+def test_memory_of_any_size_serves_for_any_other():
+    held = [workspace.lend(LARGE) for _ in range(4)]
+    places = [_address(array) for array in held]
+    del held[1], held[1]  # two neighbours make one hole
+    assert _address(workspace.lend(2 * LARGE)) == places[1]
+    small = workspace.lend(LARGE // 2)
+    assert _address(small) == places[1]
+    assert small.size >= LARGE // 2
+    assert _address(workspace.lend(LARGE)) == places[1] + small.size
+    assert _address(workspace.lend(3 * LARGE)) > places[3]
+
+
+def test_blocks_of_random_sizes_never_overlap_and_all_come_back():
+    rng = np.random.default_rng(3)
+    held = {}
+    for step in range(400):
+        if len(held) > 12 or (held and rng.random() < 0.4):
+            array, value = held.pop(int(rng.choice(list(held))))
+            assert (array == value).all()
+        else:
+            array = workspace.lend(int(rng.integers(1, 300_000)))
+            array[:] = step % 251
+            held[step] = array, step % 251
+    del array
+    held.clear()
+    workspace.release()
+    assert (workspace.kept_bytes(), workspace._account.lent, workspace._regions) == (0, 0, [])
+
+
+def test_more_than_a_region_is_to_be_had_and_holes_are_given_back_while_others_are_lent():
+    large = workspace.lend(workspace._REGION_BYTES + 1)
+    large[0] = large[-1] = 1
+    held = [workspace.lend(LARGE) for _ in range(3)]
+    held[2][:] = 7
+    del held[0]
+    workspace.release()
+    assert workspace.kept_bytes() == 0
+    assert (held[1] == 7).all()
+    with pytest.raises(MemoryError, match=str(1 << 60)):
+        workspace.lend(1 << 60)
 
 
 def test_release_gives_everything_back():
