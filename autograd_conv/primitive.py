@@ -339,7 +339,8 @@ class Primitive:
     def __call__(self, *args: Any, **settings: Any) -> Any:
         return self.apply(args, settings)
 
-    # These three are the cost of every operation: written for speed, each in one piece.
+    # These three are the cost of every operation: written for speed, each in one piece. Equal shapes are one tuple, which
+    # saves memory, and time of the garbage collector, whose passes over long tapes take a third of it.
 
     def apply(self, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """``self(*args, **settings)``. The record keeps `settings` itself, which nobody may change."""
@@ -448,9 +449,11 @@ class Primitive:
                 record.number = next_number()
                 record.plan = plan
                 record.settings = settings
-                record.parents = (node,)
+                record.first = node
+                record.second = record.others = None
                 record.saved = saved
-                record.shape = array.shape
+                shape = array.shape
+                record.shape = node.shape if shape == node.shape else shape
                 record.dtype = dtype
                 record.kept = False
                 if tapes:
@@ -504,9 +507,13 @@ class Primitive:
                 record.number = next_number()
                 record.plan = plan
                 record.settings = _NO_SETTINGS
-                record.parents = (x_node, y_node)
+                record.first = x_node
+                record.second = y_node
+                record.others = ()
                 record.saved = saved
-                record.shape = array.shape
+                shape = array.shape
+                node: Any = y_node if x_node is None else x_node
+                record.shape = node.shape if shape == node.shape else shape
                 record.dtype = dtype
                 record.kept = False
                 if tapes:
@@ -620,7 +627,7 @@ class Primitive:
             g = _conjugate(g)
         if plan.joint is not None:
             return self._pull_back_jointly(record, g, saved, needed, create_graph, turned)
-        parents = record.parents
+        parents: Any = record.others or (record.first, record.second)
         result: list[tuple[Any, Any]] = []
         for argnum, rule, count, sources in plan.rules:
             parent: Any = parents[argnum]

@@ -85,7 +85,9 @@ class Record:
     settings : dict
         Keyword arguments of the primitive.
     parents : tuple of (Node or None)
-        One for each positional argument; None for a constant.
+        One for each positional argument; None for a constant. Kept as `first`, `second` and `others` (all of them if
+        there are more than two; else the empty tuple for two and None for one), because a tuple would be one more
+        object for the garbage collector to go through.
     saved : tuple or None
         What the rules of the requested arguments need, no more; None once freed.
     shape, dtype
@@ -96,18 +98,33 @@ class Record:
         Another name of `number`: see `Output`.
     """
 
-    __slots__ = ("__weakref__", "dtype", "kept", "number", "parents", "plan", "saved", "settings", "shape")
+    __slots__ = (
+        "__weakref__", "dtype", "first", "kept", "number", "others", "plan", "saved", "second", "settings", "shape",
+    )  # fmt: skip
 
     # There is no __init__: calling one would cost as much as all else here. `new_record` fills the slots.
     number: int
     settings: dict[str, Any]
     plan: Any
-    parents: tuple[Node | None, ...]
+    first: Node | None
+    second: Node | None
+    others: tuple[Node | None, ...] | None
     saved: tuple[Any, ...] | None
     shape: Any
     dtype: Any
     kept: bool
     key: int
+
+    @property
+    def parents(self) -> tuple[Node | None, ...]:
+        others = self.others
+        return others or ((self.first,) if others is None else (self.first, self.second))
+
+    @parents.setter
+    def parents(self, nodes: tuple[Node | None, ...]) -> None:
+        self.first = nodes[0] if nodes else None
+        self.second = nodes[1] if len(nodes) == 2 else None
+        self.others = None if len(nodes) == 1 else nodes if len(nodes) > 2 else ()
 
     @property
     def primitive(self) -> Differentiable:
