@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import compute_dtype, contiguous
+from .arrays import by_memory, compute_dtype, contiguous, empty_apart
 from .geometry import AXES, Axes, adaptive_run
 from .jit import SUM_FLAGS, kernel
 from .places import place_dtype
@@ -232,25 +232,70 @@ def max_regions(x: Array, tables: Tables) -> tuple[Array, Array]:
 
 
 @kernel(fastmath=SUM_FLAGS)
-def _sum_runs(start: int, stop: int, x: Array, runs: Array, y: Array) -> None:
-    """Sum runs of `x` (A, n, B) into `y` (A, out, B), modified in place: items ``a * out + i``."""
-    out, inner = y.shape[1], y.shape[2]
+def _sum_runs(start: int, stop: int, x: Array, runs: Array, y: Array, size: int, behind: int) -> None:
+    """Sum runs of `x` (A, size, B), flat, into `y` (A, out, B), flat, modified in place: items ``a * out + i``.
+
+    ``behind`` is B. The flat arrays tell the compiler that a run of B = 1 lies side by side in memory.
+    """
+    out = runs.shape[0]
     for item in range(start, stop):
         a = item // out
-        i = item % out
-        if inner == 1:  # the run itself lies side by side in memory
-            whole = x[a, runs[i, 0], 0]
-            for k in range(runs[i, 0] + 1, runs[i, 1]):
-                whole += x[a, k, 0]
-            y[a, i, 0] = whole
+        first, last = runs[item - a * out, 0], runs[item - a * out, 1]
+        if behind == 1:
+            values = x[a * size + first : a * size + last]
+            whole = values[0]
+            if last - first > 1:
+                whole = x.dtype.type(0)
+                for k in range(values.size):
+                    whole += values[k]
+            y[item] = whole
             continue
-        total = y[a, i]
-        for b in range(inner):
-            total[b] = 0
-        for k in range(runs[i, 0], runs[i, 1]):
-            values = x[a, k]
-            for b in range(inner):
-                total[b] += values[b]
+        total = y[item * behind : (item + 1) * behind]
+        begin = (a * size + first) * behind
+        one = x[begin : begin + behind]
+        for b in range(behind):
+            total[b] = one[b]
+        k = first + 1
+        while k + 4 <= last:
+            begin = (a * size + k) * behind
+            one, two = x[begin : begin + behind], x[begin + behind : begin + 2 * behind]
+            three, four = x[begin + 2 * behind : begin + 3 * behind], x[begin + 3 * behind : begin + 4 * behind]
+            for b in range(behind):
+                total[b] += (one[b] + two[b]) + (three[b] + four[b])
+            k += 4
+        while k < last:
+            begin = (a * size + k) * behind
+            one = x[begin : begin + behind]
+            for b in range(behind):
+                total[b] += one[b]
+            k += 1
+
+
+@kernel
+def _repeat_rows(start: int, stop: int, x: Array, y: Array, size: int, behind: int) -> None:
+    """Write rows ``start <= a < stop`` of `x` (A, B), flat, `size` times each into `y` (A, size, B), flat."""
+    for a in range(start, stop):
+        target = y[a * size * behind : (a + 1) * size * behind]
+        if behind == 1:
+            value = x[a]
+            for i in range(target.size):
+                target[i] = value
+            continue
+        values = x[a * behind : (a + 1) * behind]
+        for k in range(size):
+            for b in range(behind):
+                target[k * behind + b] = values[b]
+
+
+def _merged(size: Axes, out: Axes) -> list[tuple[int, int]]:
+    """The axes as pairs of sizes, from the last one on; neighbours that shrink to, or grow from, one element as one."""
+    found: list[tuple[int, int]] = []
+    for n, o in zip(size[::-1], out[::-1]):
+        if found and ((o == 1 == found[-1][1]) or (n == 1 == found[-1][0])):
+            found[-1] = (found[-1][0] * n, found[-1][1] * o)
+        else:
+            found.append((n, o))
+    return found
 
 
 def _adaptive_sums(x: Array, out: Axes, first: int) -> Array:
@@ -259,19 +304,26 @@ def _adaptive_sums(x: Array, out: Axes, first: int) -> Array:
     `x` is in memory order, with its spatial axes from axis `first` on. The axis that shrinks most is summed
     first, so that the others have the least to do. Short sums of short sums are also more exact than one long one.
     """
-    for axis in sorted(range(first, first + AXES), key=lambda axis: out[axis - first] / x.shape[axis]):
-        size, target = x.shape[axis], out[axis - first]
+    before, behind = x.shape[:first], x.shape[first + AXES :]
+    merged = _merged((x.shape[first], x.shape[first + 1], x.shape[first + 2]), out)[::-1]
+    shape = [n for n, _ in merged]
+    for axis in sorted(range(len(merged)), key=lambda axis: merged[axis][1] / merged[axis][0]):
+        size, target = merged[axis]
         if size == target:  # every run is one element
             continue
-        before, after = x.shape[:axis], x.shape[axis + 1 :]
-        y = np.empty((math.prod(before), target, math.prod(after)), x.dtype)
-        runs = contiguous(adaptive_table(size, target), np.dtype(np.int64))
-        parallel_for(
-            _sum_runs, y.shape[0] * target, x.reshape(y.shape[0], size, y.shape[2]), runs, y,
-            nanoseconds=(x.size + y.size) / ELEMENTS_PER_NANOSECOND,
-        )  # fmt: skip
-        x = y.reshape(*before, target, *after)
-    return x
+        outside, inside = math.prod(before) * math.prod(shape[:axis]), math.prod(shape[axis + 1 :]) * math.prod(behind)
+        shape[axis] = target
+        y = empty_apart((outside * target * inside,), x.dtype, x)
+        nanoseconds = (x.size + y.size) / ELEMENTS_PER_NANOSECOND
+        if size == 1:
+            parallel_for(_repeat_rows, outside, x.reshape(-1), y, target, inside, nanoseconds=nanoseconds)
+        else:
+            runs = contiguous(adaptive_table(size, target), np.dtype(np.int64))
+            parallel_for(
+                _sum_runs, outside * target, x.reshape(-1), runs, y, size, inside, nanoseconds=nanoseconds
+            )  # fmt: skip
+        x = y
+    return x.reshape(*before, *out, *behind)
 
 
 def _volumes(size: Axes, out: Axes, dtype: np.dtype[Any], first: int) -> Array:
@@ -279,17 +331,6 @@ def _volumes(size: Axes, out: Axes, dtype: np.dtype[Any], first: int) -> Array:
     lengths = [(table[:, 1] - table[:, 0]).astype(dtype) for table in map(adaptive_table, size, out)]
     volumes: Array = lengths[0][:, None, None] * lengths[1][:, None] * lengths[2]
     return volumes if first == 2 else volumes[..., None]
-
-
-def _by_memory(array: Array) -> tuple[Array, int]:
-    """Return a view of (N, D, H, W, C) as it lies in memory, channels last or first, and its first spatial axis.
-
-    Averages can be taken in either order; to bring channels to the end first would cost more than the sums.
-    """
-    channels_first = np.moveaxis(array, 4, 1)
-    if channels_first.flags.c_contiguous and not array.flags.c_contiguous:
-        return channels_first, 2
-    return array, 1
 
 
 def _check_average(function: str, argument: str, array: Array) -> np.dtype[Any]:
@@ -333,7 +374,7 @@ def adaptive_average(x: Array, out: Axes) -> Array:
     shape = (x.shape[0], *out, x.shape[4])
     if 0 in shape:
         return np.zeros(shape, x.dtype.newbyteorder("="))
-    array, first = _by_memory(x)
+    array, first = by_memory(x)
     sums = _adaptive_sums(contiguous(array, inner), out, first)
     y = (sums / _volumes(size, out, inner, first)).astype(x.dtype.newbyteorder("="), copy=False)
     return y if first == 1 else np.moveaxis(y, 1, 4)
@@ -373,7 +414,7 @@ def adaptive_average_input_gradient(gy: Array, size: Axes) -> Array:
     shape = (gy.shape[0], *size, gy.shape[4])
     if 0 in gy.shape or 0 in shape:
         return np.zeros(shape, gy.dtype.newbyteorder("="))
-    array, first = _by_memory(gy)
+    array, first = by_memory(gy)
     shares = np.divide(array, _volumes(size, (out[0], out[1], out[2]), inner, first), dtype=inner, order="C")
     gx = _adaptive_sums(shares, size, first).astype(gy.dtype.newbyteorder("="), copy=False)
     return gx if first == 1 else np.moveaxis(gx, 1, 4)
