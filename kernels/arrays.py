@@ -86,6 +86,17 @@ def empty_apart(shape: tuple[int, ...], dtype: Any, source: NDArray[Any]) -> NDA
     return np.ndarray(shape, dtype, lend(size + _PAGE_BYTES), apart % _PAGE_BYTES // _LINE_BYTES * _LINE_BYTES)
 
 
+def by_memory(array: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """Return a view of (N, D, H, W, C) as it lies in memory, channels last or first, and its first spatial axis.
+
+    For loops that can take either order: to bring channels to the end first would cost more than they do.
+    """
+    channels_first = array.transpose(0, 4, 1, 2, 3)
+    if channels_first.flags.c_contiguous and not array.flags.c_contiguous:
+        return channels_first, 2
+    return array, 1
+
+
 def compute_dtype(dtype: np.dtype[Any], function: str, integers: bool = True) -> np.dtype[Any]:
     """Return the dtype that kernels compute in for arrays of `dtype`.
 

@@ -503,6 +503,7 @@ def _parse_window(
 _cached_window = functools.lru_cache(maxsize=1024)(_parse_window)
 
 
+@functools.lru_cache(maxsize=1024)
 def blind_window(window: Window) -> tuple[int, int] | None:
     """Return (axis, index) of the first window that sees nothing but padding, or None if there is none.
 

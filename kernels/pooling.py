@@ -16,6 +16,7 @@ Taps are numbered row by row: tap ``(kd * KH + kh) * KW + kw``. All loops run al
 side in memory. No loop here has a licence to assume that there are no NaN: in pooling they decide.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from numba.core import config
 from numpy.typing import NDArray
 
 from . import maximum
-from .arrays import compute_dtype, contiguous, empty_apart
+from .arrays import by_memory, compute_dtype, contiguous, empty_apart
+from .emitter import lanes
 from .geometry import AXES, Window, check_windows_see
 from .jit import kernel
 from .threads import parallel_for
@@ -33,6 +35,10 @@ Array = NDArray[Any]
 
 # Comparisons or additions that these loops do in a nanosecond on one core: only to tell small work from large.
 ELEMENTS_PER_NANOSECOND = 2.0
+
+# From such widths on, averages and their gradients are computed on planes, where channels come first in memory and are
+# not few: rows that are shorter than some vectors cost more than bringing channels to the end.
+PLANE_WIDTHS = (48, 512)
 
 
 # ---------------------------------------------------------------- checks
@@ -53,6 +59,7 @@ def _check_offset(function: str, offset: Array, shape: tuple[int, ...]) -> None:
         raise TypeError(f"{function}: offset must be made of unsigned integers, got {offset.dtype}")
 
 
+@functools.lru_cache(maxsize=256)
 def offset_dtype(window: Window) -> np.dtype[Any]:
     """Return the smallest unsigned integer dtype that numbers the taps of `window`.
 
@@ -67,6 +74,7 @@ def offset_dtype(window: Window) -> np.dtype[Any]:
     raise ValueError(f"the window has {window.taps} taps, more than 2**32")
 
 
+@functools.lru_cache(maxsize=256)
 def _tap_table(window: Window, ties: str) -> NDArray[np.int64]:
     """Return the taps in the order in which they win ties: rows of (kd, kh, kw, number), shape (K, 4)."""
     number = np.arange(window.taps, dtype=np.int64)
@@ -74,7 +82,7 @@ def _tap_table(window: Window, ties: str) -> NDArray[np.int64]:
     table = np.stack([kd, kh, kw, number], axis=1).astype(np.int64)
     if ties == "column":
         table = table[np.lexsort((kd, kh, kw))]  # the last key counts most: column, then row, then depth
-    return table
+    return table  # never to be written: it is made once
 
 
 # ---------------------------------------------------------------- maximum pooling
@@ -176,11 +184,10 @@ def max_pool(x: Array, window: Window, ties: str = "row") -> tuple[Array, Array]
 
 
 @kernel
-def _route_rows(start: int, stop: int, gy: Array, offset: Array, gx: Array, window: Window, selective: bool) -> None:
+def _route_rows(start: int, stop: int, gy: Array, offset: Array, gx: Array, window: Window) -> None:
     """Compute the rows ``start <= row < stop`` of `gx`, row ``(n * D + d) * H + h``; `gx` is modified in place.
 
-    Each row collects from the windows that read it, tap by tap, what `gy` has for it: everything, or, if
-    `selective`, only where `offset` is the tap.
+    Each row collects from the windows that read it, tap by tap, what `gy` has where `offset` is the tap.
     """
     depth, height, width = window.size
     taps_d, taps_h, taps_w = window.kernel
@@ -210,15 +217,10 @@ def _route_rows(start: int, stop: int, gy: Array, offset: Array, gx: Array, wind
                         w = ow * stride_w + kw * dilation_w - before_w
                         if w < 0 or w >= width:
                             continue
-                        target, source = gx[n, d, h, w], gy[n, od, oh, ow]
-                        if selective:
-                            winner = offset[n, od, oh, ow]
-                            for c in range(channels):
-                                old, share = target[c], source[c]
-                                target[c] = old + share if winner[c] == tap else old
-                        else:
-                            for c in range(channels):
-                                target[c] += source[c]
+                        target, source, winner = gx[n, d, h, w], gy[n, od, oh, ow], offset[n, od, oh, ow]
+                        for c in range(channels):
+                            old, share = target[c], source[c]
+                            target[c] = old + share if winner[c] == tap else old
 
 
 def max_pool_route(gy: Array, offset: Array, window: Window) -> Array:
@@ -266,7 +268,7 @@ def max_pool_route(gy: Array, offset: Array, window: Window) -> Array:
             maximum.route(source, winner, gx, window, nanoseconds)
         else:
             rows = gx.shape[0] * gx.shape[1] * gx.shape[2]
-            parallel_for(_route_rows, rows, source, winner, gx, window, True, nanoseconds=nanoseconds)
+            parallel_for(_route_rows, rows, source, winner, gx, window, nanoseconds=nanoseconds)
     return gx.astype(gy.dtype.newbyteorder("="), copy=False)
 
 
@@ -381,6 +383,15 @@ def max_pool_indices(offset: Array, window: Window) -> NDArray[np.int64]:
 # ---------------------------------------------------------------- average pooling
 
 
+def check_divisor(divisor_override: Any) -> None:
+    """Raise unless `divisor_override` is None or an integer that is not 0."""
+    if divisor_override is not None:
+        if isinstance(divisor_override, bool) or not isinstance(divisor_override, (int, np.integer)):
+            raise TypeError(f"avg_pool: divisor_override must be an integer or None, got {divisor_override!r}")
+        if divisor_override == 0:
+            raise ValueError("avg_pool: divisor_override must not be 0")
+
+
 def average_divisor(
     window: Window, count_include_pad: bool = True, divisor_override: int | None = None
 ) -> NDArray[np.float64]:
@@ -415,11 +426,8 @@ def average_divisor(
     >>> average_divisor(window).ravel(), average_divisor(window, count_include_pad=False).ravel()
     (array([4., 4., 4.]), array([2., 4., 3.]))
     """
+    check_divisor(divisor_override)
     if divisor_override is not None:
-        if isinstance(divisor_override, bool) or not isinstance(divisor_override, (int, np.integer)):
-            raise TypeError(f"avg_pool: divisor_override must be an integer or None, got {divisor_override!r}")
-        if divisor_override == 0:
-            raise ValueError("avg_pool: divisor_override must not be 0")
         return np.full((*window.out, 1), float(divisor_override))
     counts = []
     for axis in range(AXES):
@@ -434,40 +442,128 @@ def average_divisor(
 
 
 @kernel
-def _avg_pool_rows(start: int, stop: int, x: Array, divisor: Array, y: Array, window: Window) -> None:
-    """Compute the rows ``start <= row < stop`` of `y`, row ``(n * OD + od) * OH + oh``; `y` is modified in place."""
-    depth, height, width = window.size
-    taps_d, taps_h, taps_w = window.kernel
-    stride_d, stride_h, stride_w = window.stride
-    dilation_d, dilation_h, dilation_w = window.dilation
-    before_d, before_h, before_w = window.before
-    out_d, out_h, out_w = window.out
-    channels = x.shape[4]
-    for row in range(start, stop):
-        oh = row % out_h
-        od = row // out_h % out_d
-        n = row // out_h // out_d
-        y[n, od, oh, :, :] = 0
-        for ow in range(out_w):
-            total = y[n, od, oh, ow]
-            for kd in range(taps_d):
-                d = od * stride_d + kd * dilation_d - before_d
-                if d < 0 or d >= depth:
-                    continue
-                for kh in range(taps_h):
-                    h = oh * stride_h + kh * dilation_h - before_h
-                    if h < 0 or h >= height:
-                        continue
-                    for kw in range(taps_w):
-                        w = ow * stride_w + kw * dilation_w - before_w
-                        if w < 0 or w >= width:
-                            continue
-                        values = x[n, d, h, w]
-                        for c in range(channels):
-                            total[c] += values[c]
-            by = divisor[od, oh, ow, 0]
-            for c in range(channels):
-                total[c] /= by
+def _average_rows(
+    start: int, stop: int, x: Array, y: Array, divisor: Array, starts: Array, places: Array, spans: Array,
+    extents: Any, spread: bool,
+) -> None:  # fmt: skip
+    """Compute the rows ``start <= item < stop`` of `y`, row ``p * rows + r``; `y` is modified in place.
+
+    `x`, `y` and `divisor` are flat. Row r is made of the rows ``places[starts[r]:starts[r + 1]]`` of `x`, which are
+    added up first, whatever Q, as vectors of neighbours in memory. Then, for each tap ``(shift, low, high)`` of
+    `spans` along the row, the windows from `low` to `high` take their element at ``ow * stride + shift`` of the sum;
+    or, if `spread`, for the gradient, each adds its element there. `divisor` has an entry for each window.
+    """
+    rows, x_rows, width, x_width, stride, q = extents
+    line = np.empty(x_width * q, x.dtype)
+    p = start // rows
+    r = start - p * rows
+    for item in range(start, stop):
+        total = y[item * width * q : (item + 1) * width * q]
+        for i in range(total.size):
+            total[i] = 0
+        for i in range(line.size):
+            line[i] = 0
+        for k in range(starts[r], starts[r + 1]):
+            first = (p * x_rows + places[k]) * x_width
+            values = x[first * q : (first + x_width) * q]
+            if not spread:
+                for i in range(line.size):
+                    line[i] += values[i]
+                continue
+            by = divisor[places[k] * x_width : (places[k] + 1) * x_width]
+            if q == 1:
+                for i in range(line.size):
+                    line[i] += values[i] / by[i]
+            else:
+                for ow in range(x_width):
+                    part, one, sums = by[ow], values[ow * q : (ow + 1) * q], line[ow * q : (ow + 1) * q]
+                    for c in range(q):
+                        sums[c] += one[c] / part
+        for k in range(spans.shape[0]):
+            shift, low, high = spans[k, 0], spans[k, 1], spans[k, 2]
+            if q > 1:
+                for ow in range(low, high):
+                    here, there = ow * q, (ow * stride + shift) * q
+                    if spread:
+                        here, there = there, here
+                    one, sums = line[there : there + q], total[here : here + q]
+                    for c in range(q):
+                        sums[c] += one[c]
+            elif spread:
+                source, target = line[low:high], total[low * stride + shift :]
+                for i in range(source.size):
+                    target[i * stride] += source[i]
+            else:
+                source, target = line[low * stride + shift :], total[low:high]
+                if stride == 2:  # a constant, for which there are vector instructions
+                    for i in range(target.size):
+                        target[i] += source[2 * i]
+                else:
+                    for i in range(target.size):
+                        target[i] += source[i * stride]
+        if not spread:
+            by = divisor[r * width : (r + 1) * width]
+            if q == 1:
+                for i in range(total.size):
+                    total[i] /= by[i]
+            else:
+                for ow in range(width):
+                    part, sums = by[ow], total[ow * q : (ow + 1) * q]
+                    for c in range(q):
+                        sums[c] /= part
+        r += 1
+        if r == rows:
+            p, r = p + 1, 0
+
+
+@functools.lru_cache(maxsize=256)
+def _average_tables(window: Window, spread: bool) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """`starts`, `places` and `spans` of `_average_rows`; never to be written."""
+    inside = []
+    for axis in range(AXES):
+        starts = np.arange(window.out[axis]) * window.stride[axis] - window.before[axis]
+        reads = starts[:, None] + np.arange(window.kernel[axis]) * window.dilation[axis]  # (out, K)
+        inside.append((reads, (reads >= 0) & (reads < window.size[axis])))
+    (reads_d, inside_d), (reads_h, inside_h), (reads_w, inside_w) = inside
+    # Pairs of a row of windows and a row that it reads, over both axes.
+    od, kd, oh, kh = np.nonzero(inside_d[:, :, None, None] & inside_h)
+    windows, read = od * window.out[1] + oh, reads_d[od, kd] * window.size[1] + reads_h[oh, kh]
+    to, places, rows = (read, windows, window.size) if spread else (windows, read, window.out)
+    order = np.argsort(to, kind="stable")
+    starts = np.searchsorted(to[order], np.arange(rows[0] * rows[1] + 1))
+    spans = [
+        (column[0], np.argmax(seen), np.argmax(seen) + seen.sum()) if seen.any() else (0, 0, 0)
+        for column, seen in zip(reads_w.T, inside_w.T)
+    ]
+    return starts.astype(np.int64), places[order].astype(np.int64), np.array(spans, np.int64).reshape(-1, 3)
+
+
+@functools.lru_cache(maxsize=256)
+def _divisor(window: Window, count_include_pad: bool, divisor_override: int | None, dtype: np.dtype[Any]) -> Array:
+    """`average_divisor` as the loops take it: flat, never to be written."""
+    return average_divisor(window, count_include_pad, divisor_override).astype(dtype).ravel()
+
+
+def _average(function: str, array: Array, window: Window, spread: bool, settings: tuple[bool, int | None]) -> Array:
+    """Averages of `array`, or their gradient if `spread`, as it lies in memory: channels last or first."""
+    inner = compute_dtype(array.dtype, function, integers=False)
+    size, to = (window.out, window.size) if spread else (window.size, window.out)
+    batch, channels = array.shape[0], array.shape[4]
+    laid, first = by_memory(array)
+    if first == 2 and channels >= lanes(inner.itemsize) and window.size[2] < PLANE_WIDTHS[spread]:
+        laid, first = channels_last(array, inner), 1
+    source = contiguous(laid, inner)
+    result = empty_apart((batch, *to, channels) if first == 1 else (batch, channels, *to), inner, source)
+    if result.size:
+        planes, q = (batch, channels) if first == 1 else (batch * channels, 1)
+        extents = (to[0] * to[1], size[0] * size[1], to[2], size[2], window.stride[2], q)
+        parallel_for(
+            _average_rows, planes * extents[0], source.reshape(-1), result.reshape(-1),
+            _divisor(window, *settings, inner), *_average_tables(window, spread), extents, spread,
+            nanoseconds=(source.size + result.size) / ELEMENTS_PER_NANOSECOND,
+        )  # fmt: skip
+    result = result.astype(array.dtype.newbyteorder("="), copy=False)
+    return result if first == 1 else np.moveaxis(result, 1, 4)
 
 
 def avg_pool(x: Array, window: Window, count_include_pad: bool = True, divisor_override: int | None = None) -> Array:
@@ -501,16 +597,9 @@ def avg_pool(x: Array, window: Window, count_include_pad: bool = True, divisor_o
     x = np.asarray(x)
     _check_shape(function, "x", x, window.size)
     check_windows_see(function, window)
-    inner = compute_dtype(x.dtype, function, integers=False)
-    divisor = average_divisor(window, count_include_pad, divisor_override).astype(inner)
-    source = channels_last(x, inner)
-    y = empty_apart((x.shape[0], *window.out, x.shape[4]), inner, source)
-    if y.size:
-        parallel_for(
-            _avg_pool_rows, y.shape[0] * y.shape[1] * y.shape[2], source, divisor, y, window,
-            nanoseconds=y.size * window.taps / ELEMENTS_PER_NANOSECOND,
-        )  # fmt: skip
-    return y.astype(x.dtype.newbyteorder("="), copy=False)
+    check_divisor(divisor_override)
+    settings = (bool(count_include_pad), divisor_override)
+    return _average(function, x, window, False, settings)
 
 
 def avg_pool_input_gradient(
@@ -546,14 +635,6 @@ def avg_pool_input_gradient(
     function = "avg_pool_input_gradient"
     gy = np.asarray(gy)
     _check_shape(function, "gy", gy, window.out)
-    inner = compute_dtype(gy.dtype, function, integers=False)
-    divisor = average_divisor(window, count_include_pad, divisor_override).astype(inner)
-    gx = empty_apart((gy.shape[0], *window.size, gy.shape[4]), inner, gy)
-    if gx.size:
-        shares = np.divide(gy, divisor, dtype=inner, order="C")
-        unused = np.empty((0,) * 5, np.uint8)
-        parallel_for(
-            _route_rows, gx.shape[0] * gx.shape[1] * gx.shape[2], shares, unused, gx, window, False,
-            nanoseconds=(gy.size * window.taps + gx.size) / ELEMENTS_PER_NANOSECOND,
-        )  # fmt: skip
-    return gx.astype(gy.dtype.newbyteorder("="), copy=False)
+    check_divisor(divisor_override)
+    settings = (bool(count_include_pad), divisor_override)
+    return _average(function, gy, window, True, settings)

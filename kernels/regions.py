@@ -14,16 +14,18 @@ two sizes exchanged* (see `adaptive_run` in :mod:`.geometry`).
 
 import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import compute_dtype, contiguous
+from .arrays import by_memory, compute_dtype, contiguous, empty_apart
+from .emitter import lanes
 from .geometry import AXES, Axes, adaptive_run
 from .jit import SUM_FLAGS, kernel
 from .places import place_dtype
 from .threads import parallel_for
+from .transposition import channels_last
 
 Array = NDArray[Any]
 
@@ -32,6 +34,9 @@ Tables = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 # Comparisons or additions that these loops do in a nanosecond on one core: only to tell small work from large.
 ELEMENTS_PER_NANOSECOND = 2.0
+
+# Rows of fewer elements than this are summed faster with channels last, if there is a vector of them.
+SHORT_ROW = 48
 
 
 # ---------------------------------------------------------------- tables
@@ -232,48 +237,120 @@ def max_regions(x: Array, tables: Tables) -> tuple[Array, Array]:
 
 
 @kernel(fastmath=SUM_FLAGS)
-def _sum_runs(start: int, stop: int, x: Array, runs: Array, y: Array) -> None:
-    """Sum runs of `x` (A, n, B) into `y` (A, out, B), modified in place: items ``a * out + i``."""
-    out, inner = y.shape[1], y.shape[2]
+def _sum_runs(start: int, stop: int, x: Array, runs: Array, y: Array, size: int, behind: int) -> None:
+    """Sum runs of `x` (A, size, B), flat, into `y` (A, out, B), flat, modified in place: items ``a * out + i``.
+
+    ``behind`` is B. The flat arrays tell the compiler that a run of B = 1 lies side by side in memory.
+    """
+    out = runs.shape[0]
+    a = start // out
+    i = start - a * out - 1
     for item in range(start, stop):
-        a = item // out
-        i = item % out
-        if inner == 1:  # the run itself lies side by side in memory
-            whole = x[a, runs[i, 0], 0]
-            for k in range(runs[i, 0] + 1, runs[i, 1]):
-                whole += x[a, k, 0]
-            y[a, i, 0] = whole
+        i += 1
+        if i == out:
+            a, i = a + 1, 0
+        first, last = runs[i, 0], runs[i, 1]
+        if behind == 1:
+            if last - first == 1:
+                y[item] = x[a * size + first]
+                continue
+            values = x[a * size + first : a * size + last]
+            whole = x.dtype.type(0)
+            for k in range(values.size):
+                whole += values[k]
+            y[item] = whole
             continue
-        total = y[a, i]
-        for b in range(inner):
-            total[b] = 0
-        for k in range(runs[i, 0], runs[i, 1]):
-            values = x[a, k]
-            for b in range(inner):
-                total[b] += values[b]
+        total = y[item * behind : (item + 1) * behind]
+        begin = (a * size + first) * behind
+        one = x[begin : begin + behind]
+        for b in range(behind):
+            total[b] = one[b]
+        k = first + 1
+        while k + 4 <= last:
+            begin = (a * size + k) * behind
+            one, two = x[begin : begin + behind], x[begin + behind : begin + 2 * behind]
+            three, four = x[begin + 2 * behind : begin + 3 * behind], x[begin + 3 * behind : begin + 4 * behind]
+            for b in range(behind):
+                total[b] += (one[b] + two[b]) + (three[b] + four[b])
+            k += 4
+        while k < last:
+            begin = (a * size + k) * behind
+            one = x[begin : begin + behind]
+            for b in range(behind):
+                total[b] += one[b]
+            k += 1
+
+
+@kernel
+def _repeat_rows(start: int, stop: int, x: Array, y: Array, size: int, behind: int) -> None:
+    """Write rows ``start <= a < stop`` of `x` (A, B), flat, `size` times each into `y` (A, size, B), flat."""
+    for a in range(start, stop):
+        target = y[a * size * behind : (a + 1) * size * behind]
+        if behind == 1:
+            value = x[a]
+            for i in range(target.size):
+                target[i] = value
+            continue
+        values = x[a * behind : (a + 1) * behind]
+        for k in range(size):
+            for b in range(behind):
+                target[k * behind + b] = values[b]
+
+
+class _Step(NamedTuple):
+    """Sums along one axis, or several as one: (outside, size, inside) -> (outside, runs, inside), per image."""
+
+    outside: int
+    size: int
+    inside: int
+    runs: NDArray[np.int64]
+
+
+@functools.lru_cache(maxsize=256)
+def _steps(size: Axes, out: Axes) -> list[_Step]:
+    """What takes sums over the regions of adaptive pooling, axis by axis.
+
+    The axis that shrinks most is summed first, so that the others have the least to do. Short sums of short sums are
+    also more exact than one long one. Neighbours that shrink to, or grow from, one element are one axis.
+    """
+    merged: list[tuple[int, int]] = []
+    for n, o in zip(size, out):
+        if merged and (o == 1 == merged[-1][1] or n == 1 == merged[-1][0]):
+            merged[-1] = (merged[-1][0] * n, merged[-1][1] * o)
+        else:
+            merged.append((n, o))
+    shape, found = [n for n, _ in merged], []
+    for axis in sorted(range(len(merged)), key=lambda axis: merged[axis][1] / merged[axis][0]):
+        n, o = merged[axis]
+        if n != o:  # else every run is one element
+            runs = contiguous(adaptive_table(n, o), np.dtype(np.int64))
+            found.append(_Step(math.prod(shape[:axis]), n, math.prod(shape[axis + 1 :]), runs))
+        shape[axis] = o
+    return found
 
 
 def _adaptive_sums(x: Array, out: Axes, first: int) -> Array:
     """Return the sums over all regions of adaptive pooling from the size of `x` to `out`.
 
-    `x` is in memory order, with its spatial axes from axis `first` on. The axis that shrinks most is summed
-    first, so that the others have the least to do. Short sums of short sums are also more exact than one long one.
+    `x` is in memory order, with its spatial axes from axis `first` on.
     """
-    for axis in sorted(range(first, first + AXES), key=lambda axis: out[axis - first] / x.shape[axis]):
-        size, target = x.shape[axis], out[axis - first]
-        if size == target:  # every run is one element
-            continue
-        before, after = x.shape[:axis], x.shape[axis + 1 :]
-        y = np.empty((math.prod(before), target, math.prod(after)), x.dtype)
-        runs = contiguous(adaptive_table(size, target), np.dtype(np.int64))
-        parallel_for(
-            _sum_runs, y.shape[0] * target, x.reshape(y.shape[0], size, y.shape[2]), runs, y,
-            nanoseconds=(x.size + y.size) / ELEMENTS_PER_NANOSECOND,
-        )  # fmt: skip
-        x = y.reshape(*before, target, *after)
-    return x
+    before, behind = x.shape[:first], x.shape[first + AXES :]
+    images, channels = math.prod(before), math.prod(behind)
+    for step in _steps((x.shape[first], x.shape[first + 1], x.shape[first + 2]), out):
+        outside, target, inside = images * step.outside, len(step.runs), step.inside * channels
+        y = empty_apart((outside * target * inside,), x.dtype, x)
+        nanoseconds = (x.size + y.size) / ELEMENTS_PER_NANOSECOND
+        if step.size == 1:
+            parallel_for(_repeat_rows, outside, x.reshape(-1), y, target, inside, nanoseconds=nanoseconds)
+        else:
+            parallel_for(
+                _sum_runs, outside * target, x.reshape(-1), step.runs, y, step.size, inside, nanoseconds=nanoseconds
+            )  # fmt: skip
+        x = y
+    return x.reshape(*before, *out, *behind)
 
 
+@functools.lru_cache(maxsize=256)
 def _volumes(size: Axes, out: Axes, dtype: np.dtype[Any], first: int) -> Array:
     """Return how many elements each region has, to be broadcast against arrays with spatial axes from `first` on."""
     lengths = [(table[:, 1] - table[:, 0]).astype(dtype) for table in map(adaptive_table, size, out)]
@@ -281,15 +358,13 @@ def _volumes(size: Axes, out: Axes, dtype: np.dtype[Any], first: int) -> Array:
     return volumes if first == 2 else volumes[..., None]
 
 
-def _by_memory(array: Array) -> tuple[Array, int]:
-    """Return a view of (N, D, H, W, C) as it lies in memory, channels last or first, and its first spatial axis.
-
-    Averages can be taken in either order; to bring channels to the end first would cost more than the sums.
-    """
-    channels_first = np.moveaxis(array, 4, 1)
-    if channels_first.flags.c_contiguous and not array.flags.c_contiguous:
-        return channels_first, 2
-    return array, 1
+def _lay(array: Array, inner: np.dtype[Any], size: Axes, out: Axes) -> tuple[Array, int]:
+    """Return `array` as it lies in memory and its first spatial axis; channels last where short rows would be summed."""
+    laid, first = by_memory(array)
+    rows = min(size[2], out[2])
+    if first == 2 and 1 < rows < SHORT_ROW and array.shape[4] >= lanes(inner.itemsize):
+        return channels_last(array, inner), 1
+    return contiguous(laid, inner), first
 
 
 def _check_average(function: str, argument: str, array: Array) -> np.dtype[Any]:
@@ -333,8 +408,8 @@ def adaptive_average(x: Array, out: Axes) -> Array:
     shape = (x.shape[0], *out, x.shape[4])
     if 0 in shape:
         return np.zeros(shape, x.dtype.newbyteorder("="))
-    array, first = _by_memory(x)
-    sums = _adaptive_sums(contiguous(array, inner), out, first)
+    array, first = _lay(x, inner, (size[0], size[1], size[2]), out)
+    sums = _adaptive_sums(array, out, first)
     y = (sums / _volumes(size, out, inner, first)).astype(x.dtype.newbyteorder("="), copy=False)
     return y if first == 1 else np.moveaxis(y, 1, 4)
 
@@ -373,7 +448,7 @@ def adaptive_average_input_gradient(gy: Array, size: Axes) -> Array:
     shape = (gy.shape[0], *size, gy.shape[4])
     if 0 in gy.shape or 0 in shape:
         return np.zeros(shape, gy.dtype.newbyteorder("="))
-    array, first = _by_memory(gy)
+    array, first = _lay(gy, inner, size, (out[0], out[1], out[2]))
     shares = np.divide(array, _volumes(size, (out[0], out[1], out[2]), inner, first), dtype=inner, order="C")
     gx = _adaptive_sums(shares, size, first).astype(gy.dtype.newbyteorder("="), copy=False)
     return gx if first == 1 else np.moveaxis(gx, 1, 4)

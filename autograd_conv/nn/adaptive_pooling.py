@@ -37,6 +37,8 @@ __all__ = [
 
 def _output_size(function: str, sizes: tuple[int, ...], output_size: Any) -> tuple[int, ...]:
     """Parse `output_size`: integers of at least 0, or None for an axis that keeps its size."""
+    if type(output_size) is int and output_size >= 0 and 0 not in sizes:
+        return (output_size,) * len(sizes)
     several = isinstance(output_size, (tuple, list)) or np.ndim(output_size) == 1
     entries = tuple(output_size) if several else (output_size,)
     if len(entries) == 1:

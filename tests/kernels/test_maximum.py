@@ -39,7 +39,7 @@ def _plain(x, gy, window, ties):
     pooling._max_pool_rows(
         0, y.shape[0] * y.shape[1] * y.shape[2], x, y, offset, window, pooling._tap_table(window, ties)
     )
-    pooling._route_rows(0, x.shape[0] * x.shape[1] * x.shape[2], gy, offset, gx, window, True)
+    pooling._route_rows(0, x.shape[0] * x.shape[1] * x.shape[2], gy, offset, gx, window)
     return y, offset, gx
 
 
