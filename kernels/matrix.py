@@ -57,8 +57,8 @@ PANELS_TO_COPY = 4
 
 # Items of work for each thread, so that all end at about the same time; rows of an item, in tiles, below which copying
 # B once more for them would cost too much.
-ITEMS_PER_THREAD = 2
-LEAST_TILES = 4
+ITEMS_PER_THREAD = 4
+LEAST_TILES = 8
 
 # Rows of the tile and of the one for the last rows, both two vectors wide, for so many vector registers. Where only one
 # vector of columns is left, a tile of that width serves.
@@ -531,10 +531,12 @@ def _plan(
     steps = up(-(-k // -(-k // SLICE_STEPS)), length)
     panels = -(-n // width)
     column_blocks, row_blocks = -(-panels // max(1, BLOCK_BYTES // (steps * width * size))), 1
-    if threads > 1 and nanoseconds >= SERIAL_NANOSECONDS:
-        wanted = ITEMS_PER_THREAD * threads
-        column_blocks = max(column_blocks, min(-(-panels // PANELS_TO_COPY), -(-wanted // many)))
-        row_blocks = max(1, min(m // (LEAST_TILES * height), -(-wanted // (many * column_blocks))))
+    wanted = -(-ITEMS_PER_THREAD * threads // many) if threads > 1 and nanoseconds >= SERIAL_NANOSECONDS else 1
+    if wanted > column_blocks:  # other columns cost least: only A is read once more
+        column_blocks = max(column_blocks, min(-(-panels // 2), wanted))
+        row_blocks = max(1, min(m // (LEAST_TILES * height), -(-wanted // column_blocks)))
+        if column_blocks * row_blocks * many < threads:
+            column_blocks = min(panels, wanted)
     block_columns = -(-panels // column_blocks) * width
     block_rows = up(-(-m // row_blocks), height)
     row_blocks, column_blocks = -(-m // block_rows), -(-n // block_columns)
