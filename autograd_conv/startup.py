@@ -50,7 +50,8 @@ def warmup(dtypes: Iterable[Any] = ("float32",)) -> float:
 
     - convolution in two dimensions with bias, forward and both gradients, of NCHW arrays and of channels-last ones:
       first layers (one channel, three), 3x3 with half a vector and one to four vectors of output channels (register
-      tiles differ in width), 1x1 with stride 2, depthwise, and for float32 Winograd's;
+      tiles differ in width), 1x1 with stride 1 (whose loop computes large matrix products too) and 2, depthwise, and
+      for float32 Winograd's;
     - ReLU, maximum and average pooling (2x2, global), batch normalization, a linear layer, cross-entropy, each with its
       gradients;
     - steps of `optim.SGD` with momentum and of `optim.Adam`.
@@ -133,6 +134,7 @@ def _network(
     for method in methods:
         x = x + convolve(x, x.shape[1], method=method)
     x = convolve(x, x.shape[1], groups=x.shape[1])
+    x = convolve(x, x.shape[1], size=1)
     x = nn.avg_pool2d(convolve(x, widths[0], size=1, stride=2), 2)
     flat = reshape(x, (x.shape[0], -1))
     logits = nn.linear(flat, parameter(CLASSES, flat.shape[1]), parameter(CLASSES))

@@ -17,7 +17,8 @@ Shapes::
     y, gy  (N, OD, OH, OW, O)     bias   (O,)
 
 The functions here check and allocate. The arithmetic is done by `products` and `outer`, in register tiles; for
-small groups by `grouped` (channels last) and `planes` (channels first); or by the plain loops of `loops`.
+small groups by `grouped` (channels last) and `planes` (channels first); for kernels of one tap by `pointwise`, if that
+saves converting arrays; or by the plain loops of `loops`.
 """
 
 import functools
@@ -209,8 +210,8 @@ def correlate(
     Returns
     -------
     ndarray, shape (N, OD, OH, OW, O)
-        Fresh, of the dtype that NumPy promotes the arguments to. C-contiguous; but with small groups, if `x` is the
-        view of a C-contiguous array (N, C, H, W), then the result is such a view, too.
+        Fresh, of the dtype that NumPy promotes the arguments to. C-contiguous; but with small groups, or kernels of one
+        tap, if `x` is the view of a C-contiguous array (N, C, H, W), then the result may be such a view, too.
 
     Raises
     ------

@@ -57,8 +57,8 @@ PANELS_TO_COPY = 4
 
 # Items of work for each thread, so that all end at about the same time; rows of an item, in tiles, below which copying
 # B once more for them would cost too much.
-ITEMS_PER_THREAD = 2
-LEAST_TILES = 4
+ITEMS_PER_THREAD = 4
+LEAST_TILES = 8
 
 # Rows of the tile and of the one for the last rows, both two vectors wide, for so many vector registers. Where only one
 # vector of columns is left, a tile of that width serves.
@@ -145,7 +145,7 @@ def panel_tile(shape: Shape) -> Any:
         - `a`, `a_row`, `a_step`: number (r, k) of A lies at ``a + r * a_row + k * a_step``;
         - `b`: address of a panel of B, of which these are the first columns; ``steps >= 1``;
         - `add`: whether to add to what is in C; else sums begin with the V * L numbers at `columns_start` plus, for
-          row r, number r of those R at `rows_start`;
+          row r, number r of those at `rows_start`;
         - `c`, `c_row`: number (r, j) of C lies at ``c + r * c_row``, plus j numbers;
         - `rows`, `columns`: how many there are. Rows beyond them repeat the last one, columns are left alone;
         - `rectify`: whether to store 0 in place of what is 0 or less. NaN stays NaN.
@@ -177,7 +177,7 @@ def panel_tile(shape: Shape) -> Any:
 
         builder.position_at_end(fresh)
         first = [emit.load(emit.pointer(columns_start), v * emit.length) for v in range(shape.vectors)]
-        number = [emit.broadcast(builder.gep(emit.pointer(rows_start), [emit.constant(r)])) for r in range(shape.rows)]
+        number = [emit.broadcast(builder.gep(emit.pointer(rows_start), [row])) for row in at]
         begin = emit.grid(lambda r, v: builder.fadd(first[v], number[r]))
         builder.branch(loop)
         builder.position_at_end(present)
@@ -531,10 +531,12 @@ def _plan(
     steps = up(-(-k // -(-k // SLICE_STEPS)), length)
     panels = -(-n // width)
     column_blocks, row_blocks = -(-panels // max(1, BLOCK_BYTES // (steps * width * size))), 1
-    if threads > 1 and nanoseconds >= SERIAL_NANOSECONDS:
-        wanted = ITEMS_PER_THREAD * threads
-        column_blocks = max(column_blocks, min(-(-panels // PANELS_TO_COPY), -(-wanted // many)))
-        row_blocks = max(1, min(m // (LEAST_TILES * height), -(-wanted // (many * column_blocks))))
+    wanted = -(-ITEMS_PER_THREAD * threads // many) if threads > 1 and nanoseconds >= SERIAL_NANOSECONDS else 1
+    if wanted > column_blocks:  # other columns cost least: only A is read once more
+        column_blocks = max(column_blocks, min(-(-panels // 2), wanted))
+        row_blocks = max(1, min(m // (LEAST_TILES * height), -(-wanted // column_blocks)))
+        if column_blocks * row_blocks * many < threads:
+            column_blocks = min(panels, wanted)
     block_columns = -(-panels // column_blocks) * width
     block_rows = up(-(-m // row_blocks), height)
     row_blocks, column_blocks = -(-m // block_rows), -(-n // block_columns)
@@ -583,12 +585,11 @@ def multiply(
         rectify, get_num_threads(),
     )  # fmt: skip
     columns_at = rows_at = _NOTHING_AT
-    # Room for the whole of the last tile.
-    if columns is not None:
-        columns = np.concatenate([columns, np.zeros(VECTORS * lanes(size), a.dtype)], dtype=a.dtype)
+    if columns is not None:  # with room for the whole of the last tile
+        columns = np.concatenate([columns, np.zeros(VECTORS * lanes(size))], dtype=a.dtype)
         columns_at = columns.ctypes.data
     if rows is not None:
-        rows = np.concatenate([rows, np.zeros(_ROWS[register_count()][0], a.dtype)], dtype=a.dtype)
+        rows = np.ascontiguousarray(rows, a.dtype)
         rows_at = rows.ctypes.data
     parallel_for(
         _run, items, _make(size), needed, plan, a.ctypes.data, b.ctypes.data, c.ctypes.data, columns_at, rows_at,

@@ -24,6 +24,10 @@ Array = NDArray[Any]
 # Images of fewer pixels leave too much of the last tile empty.
 LEAST_PIXELS = 96
 
+# Products of two numbers up to which arrays that lie channels last are computed here: with more of them `pixels`, which
+# takes longer to begin, writes its results faster.
+MOST_PRODUCTS_LAST = 10_000_000
+
 # Of two ways to share out rows and columns, the first is taken if it computes at most so many times as much.
 CLOSE = 1.03
 
@@ -72,17 +76,20 @@ def correlate(x: Array, w: Array, bias: Array | None, dtype: np.dtype[Any], rect
     Returns
     -------
     ndarray, shape (N, D, H, W, O)
-        Fresh; C-contiguous, or a view of such an array (N, O, D, H, W). None if `products` does it faster: what lies
-        channels last it finds as it wants it, and small images are converted in no time.
+        Fresh; C-contiguous, or a view of such an array (N, O, D, H, W). None if `products` does it faster: much that
+        lies channels last, and small images, which are converted in no time.
     """
     lying = pixels(x, dtype)
-    if lying is None or lying.shape[1] < LEAST_PIXELS or lying.strides[2] == x.itemsize:
+    outputs = w.shape[1]
+    if lying is None or lying.shape[1] < LEAST_PIXELS:
+        return None
+    last = lying.strides[2] == x.itemsize
+    if last and x.size * outputs > MOST_PRODUCTS_LAST:
         return None
     images, count, _ = lying.shape
-    outputs = w.shape[1]
     if x.itemsize not in w.strides and 1 not in w.shape:
         w = np.ascontiguousarray(w)
-    if _excess(outputs, count, x.itemsize) <= CLOSE * _excess(count, outputs, x.itemsize):
+    if not last and _excess(outputs, count, x.itemsize) <= CLOSE * _excess(count, outputs, x.itemsize):
         y = empty_apart((images, outputs, *x.shape[1:4]), dtype, x)
         planes = y.reshape(images, outputs, count)
         matrix.multiply(w.T[None], lying.transpose(0, 2, 1), planes, None, bias, rectify)

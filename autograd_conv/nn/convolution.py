@@ -313,7 +313,7 @@ def conv2d(
     Tensor, shape (N, O, OH, OW), (N, OH, OW, O), or either without ``N``
         ``OH = (H + top + bottom - (dilation * (KH - 1) + 1)) // stride + 1``. Of the dtype to which NumPy
         promotes the arguments; float16 is computed in float32. In memory its channels lie last, unless it was computed
-        plane by plane: small groups of an `input` whose channels lie first.
+        plane by plane: small groups, or kernels of one tap, of an `input` whose channels lie first.
 
     Raises
     ------

@@ -17,6 +17,7 @@ from ..primitive import primitive
 from ..tensor import Tensor, assign_out
 from .constants import question
 from .conversion import asarray
+from .linalg import array_product
 
 __all__ = ["einsum", "einsum_path"]
 
@@ -34,8 +35,38 @@ def _forward(*operands: Any, inputs: tuple[Labels, ...], output: Labels) -> Any:
         for label, length in zip(labels, operand.shape):
             lengths[label] = max(length, lengths.get(label, 1))
     planned = len(operands) > 1 and math.prod(lengths.values()) > _PLANNED_PRODUCTS
+    if planned and len(operands) == 2:
+        result = _as_matrices(operands[0], operands[1], inputs[0], inputs[1], output)
+        if result is not None:
+            return result
     interleaved = [part for pair in zip(operands, inputs) for part in (pair[0], list(pair[1]))]
     return np.einsum(*interleaved, list(output), optimize=planned)
+
+
+def _as_matrices(x: Any, y: Any, of_x: Labels, of_y: Labels, output: Labels) -> Any:
+    """The sum over labels that both operands have, as one matrix product, or one for each of the labels that stay.
+
+    None if it is no such product: of other types, or with labels that repeat, are broadcast, or occur in one operand
+    alone and not in the output.
+    """
+    here, there = dict(zip(of_x, x.shape)), dict(zip(of_y, y.shape))
+    both = here.keys() & there.keys()
+    if (
+        x.dtype != y.dtype or x.dtype.kind not in "fc" or len(here) < x.ndim or len(there) < y.ndim
+        or any(here[k] != there[k] for k in both) or not (here.keys() ^ there.keys()) <= set(output)
+    ):  # fmt: skip
+        return None
+    many, summed = [k for k in output if k in both], [k for k in of_x if k in both and k not in output]
+    rows, columns = [k for k in output if k not in there], [k for k in output if k not in here]
+    if not summed:
+        return None
+    lengths = [[{**here, **there}[k] for k in labels] for labels in (many, rows, summed, columns)]
+    front, m, k, n = lengths[0], *map(math.prod, lengths[1:])
+    left = x.transpose([of_x.index(label) for label in (*many, *rows, *summed)]).reshape(*front, m, k)
+    right = y.transpose([of_y.index(label) for label in (*many, *summed, *columns)]).reshape(*front, k, n)
+    result = array_product(left, right).reshape(*front, *lengths[1], *lengths[3])
+    order = [*many, *rows, *columns]
+    return result.transpose([order.index(label) for label in output])
 
 
 def _cotangent(g: Any, shape: tuple[int, ...], own: Labels, others: Any, output: Labels) -> Any:

@@ -21,14 +21,17 @@ __all__ = ["cross", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensor
 
 # From so many products of two numbers on, `kernels.matrix` is as fast as NumPy's BLAS or faster; calling it takes some
 # microseconds more. It also spares the kernels that follow the threads of BLAS, which keep a core busy while they wait.
-LEAST_PRODUCTS = 2_000_000
+LEAST_PRODUCTS = 3_000_000
+
+# Results of a single row, or of no more columns than this, leave most of a tile empty: BLAS is faster.
+NARROW_COLUMNS = 16
 
 
 def array_product(x: np.ndarray, y: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
     """``x @ y + columns`` of arrays."""
     if (
         x.ndim > 1 < y.ndim and x.size * y.shape[-1] >= LEAST_PRODUCTS and x.dtype.char in "fd"
-        and (columns is None or columns.dtype == x.dtype)
+        and y.shape[-1] > NARROW_COLUMNS and x.shape[-2] > 1 and (columns is None or columns.dtype == x.dtype)
     ):  # fmt: skip
         result = kernels.matrix.product(x, y, columns)
         if result is not None:

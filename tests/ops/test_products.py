@@ -179,3 +179,48 @@ def test_matmul_keeps_only_what_its_vjp_needs(rng):
         x @ rng.random((3, 4))
     (saved,) = [value for value in tape[0].saved if isinstance(value, np.ndarray)]
     assert saved.shape == (3, 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_products_and_their_gradients(rng, dtype):
+    x, y = (rng.standard_normal(shape).astype(dtype) for shape in ((2, 70, 170), (170, 200)))
+    g = rng.standard_normal((2, 70, 200)).astype(dtype)
+    left, right = ac.tensor(x, requires_grad=True), ac.tensor(y.T, requires_grad=True)
+    result = left @ right.T
+    result.backward(g)
+    tolerance = 1e-4 if dtype == np.float32 else 1e-12
+    x, y, g = x.astype(float), y.astype(float), g.astype(float)
+    for found, expected in (
+        (result.data, np.matmul(x, y)), (left.grad, np.matmul(g, y.T)), (right.grad, np.einsum("nik,nij->jk", x, g)),
+    ):  # fmt: skip
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "shapes"),
+    [
+        ("bqhd,bkhd->bhqk", [(2, 30, 3, 8), (2, 25, 3, 8)]),
+        ("ijk,lkj->li", [(30, 8, 9), (40, 9, 8)]),
+        ("nab,ncb->cna", [(4, 20, 30), (4, 21, 30)]),
+        ("ab,bc->c", [(40, 30), (30, 20)]),
+        ("aab,bc->ac", [(20, 20, 30), (30, 20)]),
+        ("ab,bc->abc", [(30, 30), (30, 20)]),
+        ("ab,ab->a", [(200, 100), (200, 100)]),
+        ("ab,cb->ac", [(200, 1), (100, 30)]),
+    ],
+)
+def test_einsum_of_two_large_operands(rng, subscripts, shapes):
+    x, y = (rng.standard_normal(shape) for shape in shapes)
+    expected = np.einsum(subscripts, x, y, optimize=False)
+    np.testing.assert_allclose(ac.einsum(subscripts, x, y).data, expected, rtol=0, atol=1e-11)
+    g = rng.standard_normal(expected.shape)
+    left, right = ac.tensor(x, requires_grad=True), ac.tensor(y, requires_grad=True)
+    ac.einsum(subscripts, left, right).backward(g)
+    # The sum of g times the result is linear in each operand, and the gradient its coefficients.
+    for gradient, operands in (
+        (left.grad, (rng.standard_normal(x.shape), y)), (right.grad, (x, rng.standard_normal(y.shape))),
+    ):  # fmt: skip
+        moved = operands[0] if gradient is left.grad else operands[1]
+        change = np.sum(g * np.einsum(subscripts, *operands, optimize=False))
+        np.testing.assert_allclose(np.sum(gradient * moved), change, rtol=1e-9, atol=1e-8)
