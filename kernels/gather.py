@@ -83,6 +83,7 @@ def reaches(gather: Gather) -> tuple[tuple[Reach, Reach, Reach], bool]:
     return (found[0], found[1], found[2]), padded
 
 
+@functools.lru_cache(maxsize=256)
 def forward(window: Window) -> Gather:
     """The pixels that windows read."""
     shifts = tuple(
