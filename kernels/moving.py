@@ -101,13 +101,25 @@ def copy_padded(itemsize: int) -> Any:
 
             builder.position_at_end(loop)
             place = builder.phi(_I64)
-            mask = emit.between(builder.sub(place, before), count)
             ahead = builder.mul(place, emit.constant(itemsize))
-            value = emit.load_masked(emit.pointer(builder.add(source, ahead)), 0, mask)
+            here = emit.pointer(builder.add(source, ahead))
+            # Most vectors hold no zero: those need no mask.
+            first = builder.sub(place, before)
+            whole = builder.icmp_unsigned("<", first, builder.sub(count, emit.constant(emit.length - 1)))
+            some = builder.icmp_signed(">=", count, emit.constant(emit.length))
+            with builder.if_else(builder.and_(some, whole)) as (inside, outside):
+                with inside:
+                    plain, plain_end = emit.load(here, 0), builder.block
+                with outside:
+                    partial = emit.load_masked(here, 0, emit.between(first, count))
+                    partial_end = builder.block
+            value = builder.phi(emit.vector)
+            value.add_incoming(plain, plain_end)
+            value.add_incoming(partial, partial_end)
             _store(emit, value, builder.add(target, ahead))
             following = builder.add(place, emit.constant(emit.length))
             place.add_incoming(emit.constant(0), start)
-            place.add_incoming(following, loop)
+            place.add_incoming(following, builder.block)
             builder.cbranch(builder.icmp_signed("<", following, total), loop, end)
 
             builder.position_at_end(end)

@@ -42,15 +42,15 @@ NUMBERS_PER_NANOSECOND = 2.0
 MANY_TERMS = 128
 
 
-def serves(dtype: np.dtype[Any], channels: int, terms: int, step: int, groups: int) -> bool:
+def serves(dtype: np.dtype[Any], channels: int, inputs: int, taps: int, step: int, groups: int) -> bool:
     """Whether results of so many channels would waste most of the lanes, if channels were lanes.
 
-    Not if windows move in steps: separating the pixels of a row costs more.
+    Not if windows move in steps, or are single pixels: making planes costs more.
     """
-    if dtype.kind != "f" or groups > 1 or step > 1 or config.DISABLE_JIT:
+    if dtype.kind != "f" or groups > 1 or step > 1 or taps == 1 or config.DISABLE_JIT:
         return False
     length = lanes(dtype.itemsize)
-    return channels <= max(1, length // 4) or (terms >= MANY_TERMS and 8 * channels <= 3 * length)
+    return channels <= max(1, length // 4) or (taps * inputs >= MANY_TERMS and 8 * channels <= 3 * length)
 
 
 @functools.cache

@@ -69,7 +69,7 @@ def correlate(
     """
     per_group, outputs = w.shape[3:]
     gather = forward(window)
-    if narrow.serves(y.dtype, outputs, gather.taps * per_group, window.stride[2], groups):
+    if narrow.serves(y.dtype, outputs, per_group, gather.taps, window.stride[2], groups):
         return narrow.multiply(x, [(gather, w)], bias, y, rectify)
     if shallow.serves(x, y.dtype, outputs, gather.taps, groups):
         return shallow.multiply(x, w, bias, y, gather, rectify)
@@ -107,7 +107,7 @@ def correlate_input_gradient(
         gx[...] = 0  # some pixels are read by no window
     parts = [(phase.gather, turned[phase.taps]) for phase in found]
     taps = max((gather.taps for gather, _ in parts), default=0)
-    if narrow.serves(gx.dtype, per_group, taps * outputs, 1, groups):
+    if narrow.serves(gx.dtype, per_group, outputs, taps, 1, groups):
         return narrow.multiply(gy, parts, None, gx)
     if shallow.serves(gy, gx.dtype, per_group, taps, groups):
         return all(shallow.multiply(gy, matrices, None, gx, gather) for gather, matrices in parts)

@@ -16,6 +16,7 @@ an order that depends on shapes alone.
 """
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,7 +60,7 @@ def serves(source: Array, dtype: np.dtype[Any], outputs: int, taps: int, groups:
     if outputs <= lanes(dtype.itemsize) // 2:
         return True
     if source.strides[4] == itemsize or channels == 1:
-        return channels <= MOST_CHANNELS and taps > 1
+        return channels <= MOST_CHANNELS
     return channels * taps <= MOST_TERMS_CHANNELS_FIRST or channels <= MOST_CHANNELS
 
 
@@ -87,14 +88,15 @@ def _make(shape: Shape, length: int) -> Any:
 
     @kernel
     def products(
-        start: int, stop: int, memory: Array, source: int, target: int, packed: int, starts: int,
-        plan: Any, distances: Array, ranges: Array, rectify: int,
+        start: int, stop: int, memory: Array, source: int, target: Array, first_target: int, packed: Array,
+        starts: Array, plan: Any, distances: Array, ranges: Array, rectify: int,
     ) -> None:  # fmt: skip
         """Compute blocks ``start <= item < stop`` of output lines, which are counted (n, d, piece, h).
 
-        Assumptions: `source`, `target`, `packed` (panels, terms, V * L) and `starts` (panels, V * L) are addresses,
-        `plan` a `Plan`. `memory` is scratch for four integers a pixel, and behind them, but if the source is read where
-        it lies, for what a block reads of it.
+        Assumptions: `source` is an address, `plan` a `Plan`; `target` (N, D', H', W', O), in which the first pixel lies
+        `first_target` bytes from the beginning, `packed` (panels, KD, KH, KW, C, V * L) and `starts` (panels, V * L)
+        are C-contiguous. `memory` is scratch for four integers a pixel, and behind them for what a block reads of the
+        source, if that is not read where it lies.
         """
         source_n, source_d, source_h, source_run, source_w = plan.source
         memory_d, memory_h, memory_run, memory_w = plan.memory
@@ -110,6 +112,7 @@ def _make(shape: Shape, length: int) -> Any:
         pieces = (count_w + piece - 1) // piece
         low, high = 2 * pixels, 3 * pixels
         distances_at, bases_at = distances.ctypes.data, memory.ctypes.data
+        target_at, packed_at, starts_at = target.ctypes.data + first_target, packed.ctypes.data, starts.ctypes.data
         targets_at, copies_at = bases_at + 8 * pixels, bases_at + 32 * pixels
         copied = memory_w > 0
         pixel_bytes = memory_w if copied else source_w
@@ -145,7 +148,7 @@ def _make(shape: Shape, length: int) -> Any:
                                 )  # fmt: skip
                     base, down = free, memory_h
                     free += reach_d * memory_d
-                to = target + n * target_n + d * target_d + h * target_h + at * target_w
+                to = target_at + n * target_n + d * target_d + h * target_h + at * target_w
                 for j in range(part):
                     ramp(bases_at + 8 * done, base + j * step_h * down, step_w * pixel_bytes, wide)
                     ramp(targets_at + 8 * done, to + j * target_h, target_w, wide)
@@ -164,12 +167,12 @@ def _make(shape: Shape, length: int) -> Any:
                 ramp(targets_at + 8 * done, memory[pixels + done - 1], 0, tiles * rows - done)
             # 2. The product.
             for panel in range(panels):
-                panel_at = packed + panel * terms * columns * itemsize
+                panel_at = packed_at + panel * terms * columns * itemsize
                 for t in range(tiles):
                     first, end = memory[low + t], memory[high + t]
                     tile(
                         bases_at + t * rows * 8, distances_at + first * 8, end - first,
-                        panel_at + first * columns * itemsize, starts + panel * columns * itemsize,
+                        panel_at + first * columns * itemsize, starts_at + panel * columns * itemsize,
                         targets_at + t * rows * 8, panel * columns, outputs - panel * columns, rectify,
                     )  # fmt: skip
 
@@ -278,6 +281,12 @@ def _plan(
     return _Planned(plan, distances.ravel(), ranges, blocks, scratch_numbers)
 
 
+def _all_finite(array: Array) -> bool:
+    """Whether an array that is C-contiguous holds neither infinity nor NaN."""
+    flat = array.reshape(-1)
+    return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(array).all())  # the sum of squares may overflow
+
+
 def multiply(source: Array, w: Array, bias: Array | None, target: Array, gather: Gather, rectify: bool = False) -> bool:
     """Compute the pixels of `target` that `gather` names.
 
@@ -311,8 +320,6 @@ def multiply(source: Array, w: Array, bias: Array | None, target: Array, gather:
         planned = _plan(gather, source.shape, source.strides, target.strides[:4], outputs, itemsize)
         assert planned is not None
     plan, distances, ranges, blocks, scratch_numbers = planned
-    if scratch_numbers and not np.isfinite(w).all():
-        return False
     shape, length = _shape(itemsize, outputs)
     columns, panels, pixels = shape.vectors * length, plan.work[3], plan.work[5]
     starts = np.zeros((panels, columns), dtype)
@@ -323,15 +330,15 @@ def multiply(source: Array, w: Array, bias: Array | None, target: Array, gather:
     for panel in range(panels):
         part = w[..., panel * columns : (panel + 1) * columns]
         packed[panel, ..., : part.shape[4]] = part
+    if scratch_numbers and not _all_finite(packed):
+        return False
     first = sum(place * stride for place, stride in zip(gather.target_first, target.strides[1:4]))
-    addresses = (
-        source.ctypes.data, target.ctypes.data + first, packed.ctypes.data, starts.ctypes.data, plan, distances, ranges
-    )  # fmt: skip
+    args = source.ctypes.data, target, first, packed, starts, plan, distances, ranges, int(rectify)
     loop = _make(shape, length)
 
     def items(start: int, stop: int) -> None:
         with scratch((4 * pixels + scratch_numbers,), np.int64) as memory:
-            loop(start, stop, memory, *addresses, int(rectify))
+            loop(start, stop, memory, *args)
 
     flop = 2 * blocks * pixels * distances.size * outputs
     parallel_for(items, blocks, nanoseconds=flop / FLOP_PER_NANOSECOND)
