@@ -60,6 +60,7 @@ _NUMBERS = frozenset([float, int])
 _OWN_RESULT = 2
 
 # What rules return: of arrays without axes, NumPy's functions make scalars.
+_ARRAY = np.ndarray
 _ARRAYS = (np.ndarray, np.generic)
 
 # Where a rule finds a value: (kind, which).
@@ -651,7 +652,7 @@ class Primitive:
                 cotangent = np.conjugate(cotangent)
             if (
                 create_graph
-                or not isinstance(cotangent, _ARRAYS)
+                or (type(cotangent) is not _ARRAY and not isinstance(cotangent, _ARRAYS))
                 or cotangent.dtype is not parent.dtype
                 or cotangent.shape != parent.shape
             ):
