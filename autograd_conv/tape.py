@@ -70,7 +70,7 @@ class Leaf:
         self.grad: np.ndarray | None = None
 
 
-Leaf.key = Leaf.number
+Leaf.key = Leaf.number  # type: ignore[misc]  # one slot, two names
 
 
 class Record:
@@ -142,7 +142,7 @@ class Record:
         return f"<Record {self.number}: {self.name} -> {self.shape} {self.dtype}{state}>"
 
 
-Record.key = Record.number
+Record.key = Record.number  # type: ignore[misc]
 
 RECALLS: WeakKeyDictionary[Record, Any] = WeakKeyDictionary()
 """For records that let go of what they saved, what makes them whole again (see `checkpointing`)."""
@@ -592,10 +592,7 @@ def _needed(roots: Sequence[Node], targets: set[int]) -> set[int]:
 
 def _leads_to(record: Record, needed: set[int]) -> bool:
     """Whether the number of a parent of `record` is in `needed`."""
-    for parent in record.parents:
-        if parent is not None and parent.number in needed:
-            return True
-    return False
+    return not needed.isdisjoint([parent.number for parent in record.parents if parent is not None])
 
 
 def sweep(
@@ -702,15 +699,14 @@ def sweep(
             break
         if hooks is not None and record in hooks:
             cotangent = hooks[record](cotangent, create_graph)
-        if wanted is not None:
-            if number in wanted:
-                if primitive.multiple:
-                    arrived.update({(number, k): part for k, part in enumerate(cotangent)})
-                else:
-                    arrived[number] = cotangent
-                if not _leads_to(record, needed):  # type: ignore[arg-type]
-                    arriving = []
-                    continue
+        if wanted is not None and number in wanted:
+            if primitive.multiple:
+                arrived.update({(number, k): part for k, part in enumerate(cotangent)})
+            else:
+                arrived[number] = cotangent
+            if not _leads_to(record, needed):  # type: ignore[arg-type]
+                arriving = []
+                continue
         if record.saved is None and record in RECALLS:
             RECALLS[record]()
         if record.saved is None:

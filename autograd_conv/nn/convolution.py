@@ -206,7 +206,9 @@ def _setup(
     window = Window.of(function, parsed.spatial(x_shape), taps, stride, padding, dilation)
     outputs = w_shape[-1] if parsed.channels_last else w_shape[0]
     batch, channels = parsed.batch(x_shape), parsed.channels(x_shape)
-    return Setup(window, groups, parsed, choose_method(function, method, window, batch, channels, outputs, groups, dtype))
+    return Setup(
+        window, groups, parsed, choose_method(function, method, window, batch, channels, outputs, groups, dtype)
+    )
 
 
 # A program calls a layer with the same shapes and settings again and again.

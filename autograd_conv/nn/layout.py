@@ -118,9 +118,7 @@ def _canonical_form(layout: Layout, shape: tuple[int, ...]) -> tuple[tuple[int, 
 
 
 @lru_cache(maxsize=1024)
-def _restored_form(
-    layout: Layout, shape: tuple[int, ...], ndim: int
-) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+def _restored_form(layout: Layout, shape: tuple[int, ...], ndim: int) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
     """The shape, and then the order of axes, unless it stays, that make a canonical array one of `ndim` axes."""
     target = shape[: ndim - layout.axes - 1] + shape[1 + AXES - layout.axes :]
     if layout.channels_last:

@@ -91,9 +91,7 @@ _roll = primitive(lambda x, *, shift, axis: np.roll(x, shift, axis), name="roll"
     x=lambda g, shift, axis: np.roll(g, _opposite(shift), axis)
 )
 # The engine sums the cotangent over the repeated axes.
-_broadcast_to = primitive(_repeat, name="broadcast_to", broadcasts=True).defvjp(
-    x=lambda g: g
-)
+_broadcast_to = primitive(_repeat, name="broadcast_to", broadcasts=True).defvjp(x=lambda g: g)
 
 
 @implements(np.reshape)
@@ -119,8 +117,8 @@ def reshape(a: ArrayLike, /, shape: int | Sequence[int], order: str = "C", *, co
     ValueError
         If the numbers of elements differ.
     """
-    values = tensor_of(a)
-    if isinstance(shape, (list, Tensor, np.ndarray)):
+    values = a if type(a) is Tensor else asarray(a)
+    if type(shape) is not tuple and isinstance(shape, (list, Tensor, np.ndarray)):
         shape = tuple([operator.index(n) for n in shape])
     if order == "F":
         sizes = shape if isinstance(shape, tuple) else (shape,)
@@ -151,7 +149,9 @@ def transpose(a: ArrayLike, axes: Sequence[int] | None = None) -> Tensor:
     -------
     Tensor
     """
-    result: Tensor = _transpose.unary(tensor_of(a), {"axes": None if axes is None else tuple(axes)})
+    result: Tensor = _transpose.unary(
+        a if type(a) is Tensor else asarray(a), {"axes": None if axes is None else tuple(axes)}
+    )
     return result
 
 
@@ -218,9 +218,7 @@ def broadcast_to(array: ArrayLike, shape: int | Sequence[int], subok: bool = Fal
     ValueError
         If the shape of `array` does not broadcast to `shape`.
     """
-    result: Tensor = _broadcast_to.unary(
-        tensor_of(array), {"shape": shape if isinstance(shape, int) else tuple(shape)}
-    )
+    result: Tensor = _broadcast_to.unary(tensor_of(array), {"shape": shape if isinstance(shape, int) else tuple(shape)})
     return result
 
 
