@@ -51,7 +51,7 @@ next_number = itertools.count(1).__next__
 
 
 SMALL = 1024
-"""Up to so many elements a copy takes less time than to find out whether there is need of one (some 0.3 microseconds)."""
+"""Up to so many elements a copy takes less time than to find out whether one is needed."""
 
 
 class Holder(Protocol):

@@ -60,6 +60,7 @@ _NUMBERS = frozenset([float, int])
 _OWN_RESULT = 2
 
 # What rules return: of arrays without axes, NumPy's functions make scalars.
+_ARRAY = np.ndarray
 _ARRAYS = (np.ndarray, np.generic)
 
 # Where a rule finds a value: (kind, which).
@@ -339,8 +340,8 @@ class Primitive:
     def __call__(self, *args: Any, **settings: Any) -> Any:
         return self.apply(args, settings)
 
-    # These three are the cost of every operation: written for speed, each in one piece. Equal shapes are one tuple, which
-    # saves memory, and time of the garbage collector, whose passes over long tapes take a third of it.
+    # These three are the cost of every operation: written for speed, each in one piece. Equal shapes are one tuple,
+    # which saves memory, and time of the garbage collector, whose passes over long tapes take a third of it.
 
     def apply(self, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """``self(*args, **settings)``. The record keeps `settings` itself, which nobody may change."""
@@ -441,10 +442,14 @@ class Primitive:
             dtype = array.dtype
             if recording and (dtype is node.dtype or dtype.kind in "fc"):
                 plan = self._plans[3]
-                if plan.pick is not None:
+                if not plan.saves:
+                    saved: tuple[Any, ...] = ()
+                elif plan.pick is None:
+                    saved = plan.save((x,), (given,), array, residuals)
+                elif residuals:
                     saved = plan.pick((given, array, *residuals, node.shape))
                 else:
-                    saved = plan.save((x,), (given,), array, residuals)
+                    saved = plan.pick((given, array, node.shape))
                 record = Record()
                 record.number = next_number()
                 record.plan = plan
@@ -497,7 +502,9 @@ class Primitive:
             dtype = array.dtype
             if recording and dtype.kind in "fc":
                 plan = self._plans[pattern]
-                if not untouched or plan.pick is None:
+                if not plan.saves:
+                    saved: tuple[Any, ...] = ()
+                elif not untouched or plan.pick is None:
                     saved = plan.save((x, y), (a, b), array, ())
                 elif plan.shapes:
                     saved = plan.pick((a, b, array, _shape(a), _shape(b)))
@@ -535,7 +542,7 @@ class Primitive:
     def _finish_multiple(
         self,
         results: Any,
-        args: tuple[Any, ...],
+        args: Sequence[Any],
         arrays: list[Any],
         parents: list[Any],
         pattern: int,
@@ -557,7 +564,7 @@ class Primitive:
                     output._node = Output(record, k)
         return outputs
 
-    def _own(self, array: Any, args: tuple[Any, ...], arrays: list[Any]) -> Tensor:
+    def _own(self, array: Any, args: Sequence[Any], arrays: list[Any]) -> Tensor:
         """A Tensor around an output, which may be a view of an argument."""
         if type(array) is not np.ndarray:
             array = np.asarray(array)
@@ -651,7 +658,7 @@ class Primitive:
                 cotangent = np.conjugate(cotangent)
             if (
                 create_graph
-                or not isinstance(cotangent, _ARRAYS)
+                or (type(cotangent) is not _ARRAY and not isinstance(cotangent, _ARRAYS))
                 or cotangent.dtype is not parent.dtype
                 or cotangent.shape != parent.shape
             ):

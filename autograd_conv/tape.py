@@ -70,7 +70,7 @@ class Leaf:
         self.grad: np.ndarray | None = None
 
 
-Leaf.key = Leaf.number
+Leaf.key = Leaf.number  # type: ignore[misc]  # one slot, two names
 
 
 class Record:
@@ -142,7 +142,7 @@ class Record:
         return f"<Record {self.number}: {self.name} -> {self.shape} {self.dtype}{state}>"
 
 
-Record.key = Record.number
+Record.key = Record.number  # type: ignore[misc]
 
 RECALLS: WeakKeyDictionary[Record, Any] = WeakKeyDictionary()
 """For records that let go of what they saved, what makes them whole again (see `checkpointing`)."""
@@ -613,10 +613,7 @@ def _needed(roots: Sequence[Node], targets: set[int]) -> set[int]:
 
 def _leads_to(record: Record, needed: set[int]) -> bool:
     """Whether the number of a parent of `record` is in `needed`."""
-    for parent in record.parents:
-        if parent is not None and parent.number in needed:
-            return True
-    return False
+    return not needed.isdisjoint([parent.number for parent in record.parents if parent is not None])
 
 
 def sweep(
@@ -658,7 +655,7 @@ def sweep(
     Records are taken from a heap in the reverse order of their creation, which is a topological order,
     because a record's parents existed before it. No recursion: depth is bounded by memory only. Each record
     lets go of its saved arrays as soon as it has been used. Cost: one heap operation for each record besides
-    the pull-backs.
+    the pull-backs; none along a chain, where there is never more than one to go on with.
 
     The first cotangent of a node may alias anything (a VJP may return what it was given, or keep what it
     returns), so it is written to only if nothing else holds it. A sum is the engine's own, and whatever else
@@ -675,11 +672,22 @@ def sweep(
     arrived: dict[Any, Any] = {}
     arriving: list[tuple[Any, Any]] = [pair for pair in roots if needed is None or pair[0].number in needed]
     while True:
+        following: Any = None  # the record to go on with, as long as no other one waits
+        complete: Any = None  # its cotangent
         for node, cotangent in arriving:
+            kind = type(node)
+            if kind is not Leaf:
+                if following is not None:  # both have to queue
+                    waiting[following.number] = complete
+                    pending[following.number] = following
+                    heappush(heap, -following.number)
+                    following = complete = None
+                elif kind is Record and not heap:
+                    following, complete = node, cotangent
+                    continue
             key = node.key
             if key not in waiting:
                 waiting[key] = cotangent
-                kind = type(node)
                 if kind is Record:
                     pending[key] = node
                     heappush(heap, -key)
@@ -695,26 +703,31 @@ def sweep(
             else:
                 waiting[key] = add(Slot(waiting.pop(key)), cotangent)
                 summed.add(key)
-        if not heap:
-            break
-        number = -heappop(heap)
-        record = pending.pop(number)
-        primitive = record.plan.primitive
-        if primitive.multiple:
-            cotangent = tuple(waiting.pop((number, k), None) for k in range(len(record.shape)))
+        if following is not None:
+            record, cotangent = following, complete
+            following = complete = None  # so that nothing holds the cotangent longer than need be
+            number = record.number
+            primitive = record.plan.primitive
+        elif heap:
+            number = -heappop(heap)
+            record = pending.pop(number)
+            primitive = record.plan.primitive
+            if primitive.multiple:
+                cotangent = tuple([waiting.pop((number, k), None) for k in range(len(record.shape))])
+            else:
+                cotangent = waiting.pop(number)
         else:
-            cotangent = waiting.pop(number)
+            break
         if hooks is not None and record in hooks:
             cotangent = hooks[record](cotangent, create_graph)
-        if wanted is not None:
-            if number in wanted:
-                if primitive.multiple:
-                    arrived.update({(number, k): part for k, part in enumerate(cotangent)})
-                else:
-                    arrived[number] = cotangent
-                if not _leads_to(record, needed):  # type: ignore[arg-type]
-                    arriving = []
-                    continue
+        if wanted is not None and number in wanted:
+            if primitive.multiple:
+                arrived.update({(number, k): part for k, part in enumerate(cotangent)})
+            else:
+                arrived[number] = cotangent
+            if not _leads_to(record, needed):  # type: ignore[arg-type]
+                arriving = []
+                continue
         if record.saved is None and record in RECALLS:
             RECALLS[record]()
         if record.saved is None:

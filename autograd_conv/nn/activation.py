@@ -421,7 +421,7 @@ def shifted(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """`x` less its maximum along `axis`, in at least float32, and that maximum; NaN if all are -inf, or one is inf."""
     if x.dtype == np.float16:
         x = x.astype(np.float32)
-    top = np.maximum.reduce(x, axis, None, None, True, -np.inf)
+    top = np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
     with np.errstate(invalid="ignore", over="ignore"):
         return x - top, top
 
@@ -435,14 +435,14 @@ def log_of(total: np.ndarray, classes: int) -> np.ndarray:
 def softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
     exponentials, _ = shifted(x, axis)
     np.exp(exponentials, out=exponentials)
-    exponentials /= np.add.reduce(exponentials, axis, None, None, True)
+    exponentials /= np.add.reduce(exponentials, axis, keepdims=True)
     return exponentials.astype(x.dtype, copy=False)
 
 
 @primitive(name="log_softmax")
 def log_softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
     exponents, _ = shifted(x, axis)
-    exponents -= log_of(np.add.reduce(np.exp(exponents), axis, None, None, True), x.shape[axis])
+    exponents -= log_of(np.add.reduce(np.exp(exponents), axis, keepdims=True), x.shape[axis])
     return exponents.astype(x.dtype, copy=False)
 
 

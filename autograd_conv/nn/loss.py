@@ -159,7 +159,7 @@ def _index_cross_entropy(x: np.ndarray, *, classes: _Classes) -> tuple[np.ndarra
     """weight * (log(sum(exp(x))) - x[target]); with the maxima, and the sums of exponentials below them."""
     axis = classes.axis
     exponents, top = shifted(x, axis)
-    total = np.add.reduce(np.exp(exponents), axis, None, None, True)
+    total = np.add.reduce(np.exp(exponents), axis, keepdims=True)
     losses = log_of(total, x.shape[axis]).squeeze(axis) - classes.chosen(exponents)
     losses *= classes.weight
     if not classes.complete:

@@ -130,8 +130,7 @@ def _maximum(
     ties: str,
     layout: str,
 ) -> Any:
-    if type(ceil_mode) is not bool or type(return_indices) is not bool:
-        check_flags(function, ceil_mode=ceil_mode, return_indices=return_indices)
+    check_flags(function, ceil_mode=ceil_mode, return_indices=return_indices)
     x = operand(function, "input", input)
     if not is_usual(x):
         check_numeric(function, input=x)
@@ -336,8 +335,7 @@ def _average(
     divisor_override: int | None,
     layout: str,
 ) -> Tensor:
-    if type(ceil_mode) is not bool or type(count_include_pad) is not bool:
-        check_flags(function, ceil_mode=ceil_mode, count_include_pad=count_include_pad)
+    check_flags(function, ceil_mode=ceil_mode, count_include_pad=count_include_pad)
     x = operand(function, "input", input)
     if not is_usual(x):
         check_floating(function, input=x)

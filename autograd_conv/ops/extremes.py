@@ -33,7 +33,7 @@ def _extreme_vjp(g: Any, x: Any, ans: Any, axis: Any, where: Any) -> Any:
 
 
 def _extreme(name: str, numpy_function: Any, which: str) -> Callable[..., Tensor]:
-    reduce = (np.maximum if numpy_function is np.max else np.minimum).reduce  # NumPy's function but for its detours
+    reduce: Any = (np.maximum if numpy_function is np.max else np.minimum).reduce  # without NumPy's detours
 
     def forward(x: Any, *, axis: Any = None, keepdims: Any = False, where: Any = True, **initial: Any) -> Any:
         if where is True and not initial:

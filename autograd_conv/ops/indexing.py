@@ -90,7 +90,7 @@ _scatter.defvjp(x=lambda g, key: _getitem.unary(g, {"key": key}))
 
 
 def _get(tensor: Tensor, key: Any) -> Tensor:
-    result: Tensor = _getitem.unary(tensor, {"key": _freeze(key)})
+    result: Tensor = _getitem.unary(tensor, {"key": key if type(key) is int else _freeze(key)})
     return result
 
 

@@ -49,7 +49,7 @@ def _stack_forward(*arrays: Any, axis: int) -> Any:
     ndim = arrays[0].ndim
     if type(axis) is int and 0 <= axis <= ndim:
         key = (slice(None),) * axis + (None,)
-        if all([array.ndim == ndim for array in arrays]):
+        if {array.ndim for array in arrays} == {ndim}:
             try:
                 return np.concatenate([array[key] for array in arrays], axis)
             except ValueError:

@@ -76,11 +76,14 @@ def _mean_vjp(g: Any, x_shape: tuple[int, ...], axis: Any) -> Any:
     return repeat_to((g if axis is None else g.reshape(kept_shape(x_shape, axis))) / count, x_shape)
 
 
+_add_up: Any = np.add.reduce  # by position, which takes less time than by name
+
+
 def _mean_forward(x: Any, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """``np.mean``, without its detours for numbers that it adds up in their own type."""
     if dtype is not None or x.dtype not in _MEANT or not x.size:
         return np.mean(x, axis, dtype, keepdims=keepdims)
-    total = np.add.reduce(x, axis, None, None, keepdims)
+    total = _add_up(x, axis, None, None, keepdims)
     return total / (x.size if axis is None else _count(x.shape, axis))
 
 

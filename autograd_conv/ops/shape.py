@@ -117,8 +117,8 @@ def reshape(a: ArrayLike, /, shape: int | Sequence[int], order: str = "C", *, co
     ValueError
         If the numbers of elements differ.
     """
-    values = tensor_of(a)
-    if isinstance(shape, (list, Tensor, np.ndarray)):
+    values = a if type(a) is Tensor else asarray(a)
+    if type(shape) is not tuple and isinstance(shape, (list, Tensor, np.ndarray)):
         shape = tuple([operator.index(n) for n in shape])
     if order == "F":
         sizes = shape if isinstance(shape, tuple) else (shape,)
@@ -149,7 +149,9 @@ def transpose(a: ArrayLike, axes: Sequence[int] | None = None) -> Tensor:
     -------
     Tensor
     """
-    result: Tensor = _transpose.unary(tensor_of(a), {"axes": None if axes is None else tuple(axes)})
+    result: Tensor = _transpose.unary(
+        a if type(a) is Tensor else asarray(a), {"axes": None if axes is None else tuple(axes)}
+    )
     return result
 
 

@@ -114,6 +114,28 @@ def test_a_hand_written_training_loop_seals_and_copies_nothing():
     assert not memory.SEALS
 
 
+def test_a_seal_goes_when_nothing_but_its_tensor_holds_the_array():
+    x = leaf([1.0, 2.0])
+    y = ac.sin(x)
+    assert x.data.sum() == 3.0
+    assert memory.SEALS
+    y.backward(np.ones(2))
+    ac.sin(x)
+    assert not memory.SEALS
+
+
+def test_a_change_is_noticed_beside_seals_of_other_arrays():
+    x, other = leaf([1.0, 2.0]), leaf([3.0])
+    held = ac.sin(other)
+    assert other.data.sum() == 3.0
+    y = ac.sin(x) * x
+    y.backward(np.ones(2), retain_graph=True)
+    x.data[0] = 0.0
+    with changed("'multiply'"):
+        y.backward(np.ones(2))
+    held.backward()
+
+
 def test_data_is_always_the_array_itself():
     x = leaf([1.0, 2.0])
     first, second = x.data, x.data

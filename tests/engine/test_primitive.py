@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -267,3 +269,90 @@ def test_a_numba_loop_as_a_primitive():
     ac.testing.check_vjp(cube, np.array([0.5, -2.0]))
     direct = ac.primitive(loop, name="cube", arguments=("x",)).defvjp(x=lambda g, x: 3 * x**2 * g)
     ac.testing.check_vjp(direct, np.array([0.5, -2.0]))
+
+
+# --- the short ways of a call -------------------------------------------------------------------------------
+
+add3 = ac.primitive(lambda *arrays: sum(arrays), name="add3").defvjp(arrays=lambda g: g)
+halves = ac.primitive(lambda x, *, start=0: x[start::2], name="halves")
+halves.defvjp(x=lambda g, x_shape, start: put(g, x_shape, start))
+
+
+def put(g, shape, start):
+    result = np.zeros(shape)
+    result[start::2] = g
+    return result
+
+
+def test_a_record_knows_its_parents_however_many(rng):
+    x, y = leaf(rng.standard_normal(3)), leaf(rng.standard_normal(3))
+    constant = ac.tensor(rng.standard_normal(3))
+    a, b = x._node, y._node
+    assert ac.sin(x)._node.parents == (a,)
+    assert (constant * y)._node.parents == (None, b)
+    for parents in [(x,), (x, y), (x, constant, y), (x, y, x, y)]:
+        assert add3(*parents)._node.parents == tuple([parent._node for parent in parents])
+    assert [output._node.record.parents for output in ac.divmod(x, y)[1:]] == [(a, b)]
+
+
+def test_a_record_that_saves_nothing_is_one_object_to_the_garbage_collector():
+    x, y = leaf(np.ones((2, 3))), leaf(np.ones((2, 3)))
+    for result in (x + y, -x):
+        record = result._node
+        gc.collect()
+        held = [part for part in gc.get_referents(record) if type(part) in (tuple, list, dict) and gc.is_tracked(part)]
+        assert held == []
+        assert record.shape is x._node.shape
+
+
+def test_short_and_long_ways_agree(rng):
+    """`unary` and `binary` on Tensors, arrays and numbers: as the call they unroll."""
+    values, other = rng.standard_normal(6), rng.standard_normal(6)
+    np.testing.assert_array_equal(halves.unary(values, {"start": 1}), values[1::2])
+    x = leaf(values)
+    for result in (halves.unary(x, {"start": 1}), halves(x, start=1), halves.apply([x], {"start": 1})):
+        g = rng.standard_normal(3)
+        (gradient,) = ac.grad(result, x, g)
+        np.testing.assert_array_equal(gradient.data, put(g, (6,), 1))
+        result.data[0] = 7.0  # the view becomes an array of its own
+        np.testing.assert_array_equal(x.data, values)
+    multiply = ac.primitive(lambda x, y: x * y, name="times").defvjp(x=lambda g, y: g * y, y=lambda g, x: g * x)
+    assert type(multiply.binary(values, other)) is np.ndarray
+    assert multiply.binary(2.0, 3.0) == 6.0
+    kept = other.copy()
+    for result in (multiply.binary(x, other), multiply.binary(other, x)):
+        other[:] = 0.0  # the caller's, not the record's
+        (gradient,) = ac.grad(result, x, np.ones(6))
+        np.testing.assert_array_equal(gradient.data, kept)
+        other[:] = kept
+
+
+def test_failures_on_the_short_ways_name_primitive_and_arguments():
+    x = leaf([1.0, 2.0])
+    fails = ac.primitive(lambda x: x.reshape(3), name="fails").defvjp(x=lambda g: g)
+    for argument in (x, x.numpy()):
+        with pytest.raises(ValueError, match=r"fails\(x: float64 \(2,\)\): cannot reshape"):
+            fails.unary(argument)
+    with pytest.raises(ValueError, match=r"add\(x: float64 \(2,\), y: float64 \(3,\)\)"):
+        x + np.ones(3)
+
+
+def test_residuals_reach_the_rule_on_the_short_way(rng):
+    seen = []
+
+    def forward(x):
+        return x * 2.0, "first", "second"
+
+    double = ac.primitive(forward, name="double", residuals=("one", "two"))
+    double.defvjp(x=lambda g, two, x_shape, one: (seen.append((one, two, x_shape)), 2.0 * g)[1])
+    x = leaf(rng.standard_normal(3))
+    for result in (double(x), double.unary(x)):
+        result.backward(np.ones(3))
+    assert seen == [("first", "second", (3,))] * 2
+    assert type(double.unary(np.ones(3))) is np.ndarray
+
+
+def test_integer_outputs_beside_others_are_constants_in_derivatives_of_any_order():
+    x = leaf([0.75, 3.0])
+    (first,) = ac.grad(ac.frexp(x)[0], x, np.ones(2), create_graph=True)
+    np.testing.assert_array_equal(first.data, [1.0, 0.25])

@@ -155,6 +155,26 @@ def test_integers_beyond_64_bits(name, argument):
             getattr(nn, name)(**{**CALLS[name], argument: value})
 
 
+def test_what_was_parsed_for_a_setting_does_not_hold_for_an_equal_one():
+    """1, True and 1.0 are equal, and hash alike: what is remembered of calls must tell them apart."""
+    image, kernel = ac.tensor(IMAGE), ac.tensor(ones((3, 4, 2, 2)))
+    for good, bad in ((1, True), (1, 1.0), ((1, 1), (1, True)), ((1, 1), (1.0, 1))):
+        for name in ("stride", "dilation"):
+            nn.conv2d(image, kernel, **{name: good})
+            nn.max_pool2d(image, 2, **{name: good})
+            with pytest.raises(TypeError, match=name):
+                nn.conv2d(image, kernel, **{name: bad})
+            with pytest.raises(TypeError, match=name):
+                nn.max_pool2d(image, 2, **{name: bad})
+    nn.max_pool2d(image, 2, ceil_mode=False)
+    with pytest.raises(TypeError, match="ceil_mode"):
+        nn.max_pool2d(image, 2, ceil_mode=0)
+    steps = [1, 1]
+    nn.conv2d(image, kernel, stride=steps)
+    steps[:] = 2, 2
+    assert nn.conv2d(image, kernel, stride=steps).shape == (2, 3, 3, 3)
+
+
 @pytest.mark.parametrize(("name", "argument"), arguments(float))
 def test_numbers_are_numbers(name, argument):
     each_axis = argument == "output_ratio"
