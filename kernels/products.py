@@ -77,6 +77,8 @@ def correlate(
     gather = forward(window)
     if narrow.serves(y.dtype, outputs, groups):
         return narrow.multiply(x, [(gather, w)], bias, y, rectify)
+    x, window = _as_read(x, window)
+    gather = forward(window)
     x = channels_last(x, y.dtype)
     if groups == 1 and taps_w > 1 and window.dilation[2] == 1 and per_group * x.itemsize < MERGE_BELOW_BYTES:
         # A kernel row reads KW pixels side by side: one run, if none of them is padding.
@@ -92,6 +94,14 @@ def correlate(
         )  # fmt: skip
         w = w.reshape(taps_d, taps_h, 1, taps_w * per_group, outputs)
     return pixels.multiply(x, w, bias, y, gather, groups, rectify, kept)
+
+
+def _as_read(x: Array, window: Window) -> tuple[Array, Window]:
+    """Leave out pixels that no window reads, if each reads one and `x` is to be converted: a view, and its window."""
+    if window.kernel != (1, 1, 1) or window.stride == (1, 1, 1) or has_padding(window) or x.flags.c_contiguous:
+        return x, window
+    depth, height, width = (slice(0, (n - 1) * step + 1, step) for n, step in zip(window.out, window.stride))
+    return x[:, depth, height, width], window._replace(size=window.out, stride=(1, 1, 1), after=(0, 0, 0))
 
 
 def correlate_input_gradient(
