@@ -183,8 +183,8 @@ def _make(shape: Shape) -> Any:
                     bases, sorted_bases = sorted_bases, bases
                     places, sorted_places = sorted_places, places
                     kinds, sorted_kinds = sorted_kinds, kinds
-                # 3. Which taps each tile reads: those of all its pixels' kinds. The last tile may be larger than what is
-                # left: it computes its first pixel more than once.
+                # 3. Which taps each tile reads: those of all its pixels' kinds. The last tile may be larger than what
+                # is left: it computes its first pixel more than once.
                 for i in range(count, tiles * rows):
                     alike = (tiles - 1) * rows
                     bases[i], places[i], kinds[i] = bases[alike], places[alike], kinds[alike]

@@ -73,8 +73,18 @@ def correlate(
         return narrow.multiply(x, [(gather, w)], bias, y, rectify)
     if shallow.serves(x, y.dtype, outputs, gather.taps, groups):
         return shallow.multiply(x, w, bias, y, gather, rectify)
+    x, window = _as_read(x, window)
+    gather = forward(window)
     x = channels_last(x, y.dtype)
     return pixels.multiply(x, w, bias, y, gather, groups, rectify, kept)
+
+
+def _as_read(x: Array, window: Window) -> tuple[Array, Window]:
+    """Leave out pixels that no window reads, if each reads one and `x` is to be converted: a view, and its window."""
+    if window.kernel != (1, 1, 1) or window.stride == (1, 1, 1) or has_padding(window) or x.flags.c_contiguous:
+        return x, window
+    depth, height, width = (slice(0, (n - 1) * step + 1, step) for n, step in zip(window.out, window.stride))
+    return x[:, depth, height, width], window._replace(size=window.out, stride=(1, 1, 1), after=(0, 0, 0))
 
 
 def correlate_input_gradient(

@@ -72,7 +72,7 @@ BLOCK_BYTES = 640 * 1024
 LEAST_BLOCK_TILES = 96
 
 # A slice of the transformed kernel: some channels, one panel of columns.
-SLICE_BYTES = 640 * 1024
+SLICE_BYTES = 512 * 1024
 
 # At least so many channels: sums are loaded and stored once for each slice.
 LEAST_SLICE_CHANNELS = 48
