@@ -154,7 +154,7 @@ def register_primitive_hook(primitive: Primitive, hook: Callable[[Record, int, T
         table = primitive.__dict__["_hooks"] = {}
 
         def pull_back(record: Record, g: Any, needed: set[int] | None, create_graph: bool) -> list[tuple[Any, Any]]:
-            pairs = Primitive.pull_back(primitive, record, g, needed, create_graph)
+            pairs = type(primitive).pull_back(primitive, record, g, needed, create_graph)
             place = f"hook of primitive {primitive.name!r}"
             for one in list(table.values()):
                 pairs = [

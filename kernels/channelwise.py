@@ -422,8 +422,66 @@ def totals(g: Array, axis: int) -> Array:
     block = _block(laid)
     found = np.empty((-(-laid.shape[0] // block), laid.shape[1]), inner)
     parallel_for(_row_totals, len(found), laid, block, found, nanoseconds=laid.nbytes / BYTES_PER_NANOSECOND)
+    return _joined(found, table.channels)
+
+
+@kernel
+def _row_gate(start: int, stop: int, y: Array, block: int, total: Array, g: Array) -> None:
+    """Put 0 into `g` where `y` is 0, and add up its columns, in blocks ``start <= b < stop`` of rows."""
+    columns = g.shape[1]
+    zero = g.dtype.type(0)
+    for item in range(start, stop):
+        first, last = item * block, min((item + 1) * block, g.shape[0])
+        rows, outputs = g[first:last], y[first:last]
+        t = total[item]
+        t[:] = 0
+        for r in range(rows.shape[0]):
+            target, output = rows[r], outputs[r]
+            for k in range(columns):
+                value, positive = target[k], output[k]
+                value = zero if positive == zero else value
+                target[k] = value
+                t[k] += value
+
+
+def gate_over(g: Array, y: Array, axis: int) -> Array | None:
+    """Put 0 into `g` where `y` is 0, and return the sum of each channel of what is left; None if nothing was done.
+
+    Parameters
+    ----------
+    g, y : ndarray, shape (..., C, ...)
+        Served are float32 and float64, both alike, densely in memory in one order with channels last.
+    axis : int
+
+    Returns
+    -------
+    ndarray of float64, shape (C,), or None
+
+    Notes
+    -----
+    One pass over memory for :func:`.rectifier.gate` and :func:`totals`.
+    """
+    table = _table(g, axis)
+    turned, outputs = g.transpose(table.order), y.transpose(table.order)
+    if not (
+        table.folds and g.size and g.dtype == y.dtype and g.dtype.char in "fd"
+        and turned.flags.carray and outputs.flags.c_contiguous
+    ):  # fmt: skip
+        return None
+    laid = turned.reshape(table.shape)
+    block = _block(laid)
+    found = np.empty((-(-laid.shape[0] // block), laid.shape[1]), g.dtype)
+    parallel_for(
+        _row_gate, len(found), contiguous(outputs, g.dtype).reshape(table.shape), block, found, laid,
+        nanoseconds=3 * laid.nbytes / BYTES_PER_NANOSECOND,
+    )  # fmt: skip
+    return _joined(found, table.channels)
+
+
+def _joined(found: Array, channels: int) -> Array:
+    """Add up sums of blocks, ``found[b, c]`` with channels repeated along c, in double precision."""
     with np.errstate(invalid="ignore"):  # infinities of both signs give NaN
-        total: Array = found.reshape(-1, table.channels).sum(axis=0, dtype=np.float64)
+        total: Array = found.reshape(-1, channels).sum(axis=0, dtype=np.float64)
     return total
 
 

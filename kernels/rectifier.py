@@ -33,6 +33,16 @@ def _rectify(start: int, stop: int, x: Array, y: Array, block: int) -> None:
 
 
 @kernel
+def _rectify_in_place(start: int, stop: int, y: Array, block: int) -> None:
+    """Put 0 into blocks ``start <= item < stop`` of `y` where it is 0 or less."""
+    zero = y.dtype.type(0)
+    target = y[start * block : stop * block]
+    for i in range(target.size):
+        value = target[i]
+        target[i] = zero if value <= zero else value
+
+
+@kernel
 def _gate(start: int, stop: int, g: Array, y: Array, gx: Array, block: int) -> None:
     """Compute blocks ``start <= item < stop`` of `gx`: `g` where `y` is not 0, else 0."""
     zero = gx.dtype.type(0)
@@ -67,7 +77,7 @@ def _lines(*arrays: Array) -> tuple[Array, ...] | None:
 def _run(loop: Any, *arrays: Array, over: Array | None = None) -> Array | None:
     """What `loop` makes of `arrays`, in `over` or else fresh; None if they are not alike."""
     given = arrays if over is None else (*arrays, over)
-    lines, dtype = _lines(*given), arrays[0].dtype
+    lines, dtype = _lines(*given), given[0].dtype
     if lines is None or dtype.kind != "f" or dtype.itemsize not in (4, 8) or any(a.dtype != dtype for a in given):
         return None
     sources = [contiguous(line, dtype) for line in lines[: len(arrays)]]
@@ -83,20 +93,22 @@ def _run(loop: Any, *arrays: Array, over: Array | None = None) -> Array | None:
     return target.reshape(shape).transpose(sorted(range(len(order)), key=order.__getitem__))
 
 
-def rectify(x: Array) -> Array:
+def rectify(x: Array, over: bool = False) -> Array:
     """Return max(x, 0); NaN stays NaN.
 
     Parameters
     ----------
     x : ndarray
         Of any shape, strides and real dtype.
+    over : bool
+        Whether the result may take the place of `x`, which nobody needs any more.
 
     Returns
     -------
     ndarray
-        Fresh, in the memory order of `x`.
+        In the memory order of `x`.
     """
-    result = _run(_rectify, x)
+    result = _run(_rectify_in_place, over=x) if over else _run(_rectify, x)
     return np.maximum(x, 0) if result is None else result
 
 

@@ -51,6 +51,11 @@ FORMULAS: dict[str, dict[str, str]] = {
     "channel_sum": {"x": "gx[n,c,h,w] = gy[c]"},
     "clip": {"x": "gx = gy where x lies between the bounds, else 0"},
     "correlate": {"x": _PADPAD, "w": _WEIGHT, "bias": _CHANNEL_SUM},
+    "correlate_relu": {
+        "x": "y = relu(correlate(x, w) + b); with gy set to 0 where y is 0,\n" + _PADPAD,
+        "w": "with gy set to 0 where y is 0,\n" + _WEIGHT,
+        "bias": _CHANNEL_SUM.replace("gy[n,o,i,j]", "gy[n,o,i,j] where y[n,o,i,j] is not 0"),
+    },
     "correlate_input_gradient": {
         "gy": "the derivative of the input gradient with respect to gy is the convolution again: ggy = correlate(g, w)",
         "w": _WEIGHT.replace("the padded input", "g, padded,"),

@@ -55,7 +55,7 @@ def _install(primitive: Primitive) -> None:
     def pull_back(record: Record, *args: Any) -> list[tuple[Any, Any]]:
         def run(probes: tuple[Probe, ...], record: Record, *args: Any) -> Any:
             if not probes:
-                return Primitive.pull_back(primitive, record, *args) if outer is None else outer(record, *args)
+                return type(primitive).pull_back(primitive, record, *args) if outer is None else outer(record, *args)
             *rest, probe = probes
             return probe.pull_back(record, lambda r, *a: run(tuple(rest), r, *a), *args)
 

@@ -67,7 +67,7 @@ def _flop(name: str, args: tuple[Any, ...], settings: dict[str, Any], result: An
     if name == "correlate_weight_gradient":
         gy, w = args[1], result
     else:
-        gy, w = (result if name == "correlate" else args[0]), args[1]
+        gy, w = (result if name in ("correlate", "correlate_relu") else args[0]), args[1]
     outputs = w.shape[-1] if last else w.shape[0]
     return 2 * int(gy.size) * int(w.size) // max(1, int(outputs))
 

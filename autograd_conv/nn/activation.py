@@ -79,19 +79,52 @@ def _real(function: str, input: ArrayLike) -> Any:
 
 
 # Elements from which on a compiled loop on all cores is worth loading the compiler for.
-_LARGE = 1 << 16
+LARGE = 1 << 16
 
 
 class Gated:
     """A cotangent that is still to be gated by a rectifier, on its way to a primitive that does so in passing.
 
-    Such a primitive has an attribute ``takes_gated``, and finds the gate itself.
+    Such a primitive has an attribute ``takes_gated``. It may find the gate itself, or ask for the gated array.
+
+    Attributes
+    ----------
+    g : ndarray
+    y : ndarray or None
+        The output of the rectifier, if it is known already.
+    over : bool
+        Whether `g` may be written over.
+    axis : int or None
+        The axis of channels if sums over the others are wanted as well.
+    total : ndarray or None
+        These sums, if they came about in passing.
     """
 
-    __slots__ = ("g",)
+    __slots__ = ("_done", "axis", "g", "over", "total", "y")
 
-    def __init__(self, g: np.ndarray) -> None:
-        self.g = g
+    def __init__(self, g: np.ndarray, y: np.ndarray | None, over: bool) -> None:
+        self.g, self.y, self.over = g, y, over
+        self.axis: int | None = None
+        self.total: np.ndarray | None = None
+        self._done = False
+
+    def array(self, y: np.ndarray | None = None) -> np.ndarray:
+        """The gated array; `y` is asked for once, if it is not known."""
+        y = self.y if y is None else y
+        if not self._done and y is not None:
+            if self.over and self.axis is not None:
+                self.total = kernels.channelwise.gate_over(self.g, y, self.axis)
+            if self.total is None:
+                self.g = kernels.rectifier.gate(self.g, y, over=True) if self.over else relu_gate(self.g, y)
+            self.y, self._done = None, True
+        return self.g
+
+
+def gated(g: Any, y: Any = None) -> Any:
+    """The cotangent `g` as a rule computes with it: gated by `y`, if there is one, or as it asks to be itself."""
+    if type(g) is Gated:
+        return g.array(y)
+    return g if y is None else relu_gate(g, y)
 
 
 class _Counting(Primitive):
@@ -105,7 +138,7 @@ class _Counting(Primitive):
 
 
 @functools.cache
-def _own_references() -> int:
+def own_references() -> int:
     """What ``sys.getrefcount`` says in a pull-back of a cotangent that nothing but the sweep holds."""
     counting = _Counting(lambda x: x + 1.0, name="counting").defvjp(x=lambda g: g + 1.0)
     token = STATE.set(State(True, ()))
@@ -121,21 +154,22 @@ class _Rectifier(Primitive):
 
     def pull_back(self, record: Record, g: Any, needed: set[int] | None, create_graph: bool) -> list[tuple[Any, Any]]:
         if not create_graph and not SEALS:
+            over = g.size >= LARGE and sys.getrefcount(g) <= own_references() and is_sole_view(g)
             alone = is_sole_parent(record, 0)
             parent: Any = record.parents[0]
+            (y,) = record.saved  # type: ignore[misc]
             if alone:
                 primitive = parent.plan.primitive
                 # Who watches a primitive is to see its cotangents.
                 if getattr(primitive, "takes_gated", False) and "pull_back" not in primitive.__dict__:
-                    return [(parent, Gated(g))]
-            if g.size >= _LARGE and sys.getrefcount(g) <= _own_references() and is_sole_view(g):
-                (y,) = record.saved  # type: ignore[misc]
+                    return [(parent, Gated(g, y, over))]
+            if over:
                 return [(parent, kernels.rectifier.gate(g, y, over=True))]
         return super().pull_back(record, g, needed, create_graph)
 
 
 def _rectified(x: np.ndarray) -> np.ndarray:
-    return kernels.rectifier.rectify(x) if x.size >= _LARGE else np.maximum(x, ZEROS[x.dtype])
+    return kernels.rectifier.rectify(x) if x.size >= LARGE else np.maximum(x, ZEROS[x.dtype])
 
 
 _relu = _Rectifier(_rectified, name="relu")
@@ -146,7 +180,7 @@ def relu_gate(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     """`g` where the output `y` of `relu` is not 0, elsewhere 0."""
     if g.size <= _SMALL:
         return _selected(g, np.not_equal(y, ZEROS[y.dtype]))
-    return kernels.rectifier.gate(g, y) if g.size >= _LARGE else gate(g, np.not_equal(y, 0))
+    return kernels.rectifier.gate(g, y) if g.size >= LARGE else gate(g, np.not_equal(y, 0))
 
 
 # The output is what the next layer saves anyway, so keeping it is free. It is never negative: "not 0" is

@@ -24,6 +24,7 @@ of a convolution alone (`convolution_gradients`) are `input_gradient` and `weigh
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -33,8 +34,11 @@ import autograd_conv.kernels as kernels
 
 from .. import memory
 from ..kernels.geometry import Window
-from ..primitive import primitive
+from ..memory import SEALS, is_sole_view
+from ..primitive import Primitive, primitive
+from ..tape import Record
 from ..tensor import ArrayLike, Tensor
+from .activation import LARGE, Gated, gated, own_references, rectifies
 from .channels import channel_sum
 from .layout import Layout
 from .methods import choose_method, is_exact
@@ -63,12 +67,49 @@ class Setup(NamedTuple):
     method: str = "direct"
 
 
-@primitive(name="correlate")
-def _correlate(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, *, setup: Setup) -> np.ndarray:
+class _Correlation(Primitive):
+    """A correlation. Where a rectifier follows, its gate and the gradient of the bias are one pass in a plain sweep."""
+
+    takes_gated = True
+
+    def pull_back(self, record: Record, g: Any, needed: set[int] | None, create_graph: bool) -> list[tuple[Any, Any]]:
+        bias = record.parents[2]
+        if type(g) is Gated and bias is not None and (needed is None or bias.number in needed):
+            g.axis = _channel_axis(g.g, record.settings["setup"])
+        return super().pull_back(record, g, needed, create_graph)
+
+
+class _RectifiedCorrelation(_Correlation):
+    """A correlation and a rectifier in one."""
+
+    def pull_back(self, record: Record, g: Any, needed: set[int] | None, create_graph: bool) -> list[tuple[Any, Any]]:
+        if not (type(g) is Gated or create_graph or SEALS):
+            over = g.size >= LARGE and sys.getrefcount(g) <= own_references() and is_sole_view(g)
+            g = Gated(g, None, over)
+        return super().pull_back(record, g, needed, create_graph)
+
+
+def _forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, setup: Setup, rectify: bool) -> np.ndarray:
     window, groups, layout, method = setup
-    by = kernels.formulations.formulation(method)
-    y = by.correlate(layout.canonical(x), layout.canonical_kernel(w), bias, window, groups, memory.kept(w))
+    arrays, kept = (layout.canonical(x), layout.canonical_kernel(w), bias), memory.kept(w)
+    if rectify and method == "direct":
+        y = kernels.correlation.correlate(*arrays, window, groups, kept, activation="relu")
+    else:
+        y = kernels.formulations.formulation(method).correlate(*arrays, window, groups, kept)
+        y = kernels.rectifier.rectify(y, over=True) if rectify else y
     return layout.restore(y, x.ndim)
+
+
+def _correlate_forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, *, setup: Setup) -> np.ndarray:
+    return _forward(x, w, bias, setup, False)
+
+
+def _rectified_forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, *, setup: Setup) -> np.ndarray:
+    return _forward(x, w, bias, setup, True)
+
+
+_correlate = _Correlation(_correlate_forward, name="correlate")
+_correlate_rectified = _RectifiedCorrelation(_rectified_forward, name="correlate_relu")
 
 
 @primitive(name="correlate_input_gradient")
@@ -98,19 +139,32 @@ def keep_weight(w: Any) -> None:
         memory.keep(w, kernels.keeping.Kept)
 
 
-def _bias_gradient(g: Any, setup: Setup) -> Any:
-    return channel_sum(g, axis=g.ndim - 1 if setup.layout.channels_last else g.ndim - 1 - setup.layout.axes)
+def _channel_axis(g: Any, setup: Setup) -> int:
+    ndim: int = g.ndim
+    return ndim - 1 if setup.layout.channels_last else ndim - 1 - setup.layout.axes
+
+
+def _bias_gradient(g: Any, setup: Setup, y: Any = None) -> Any:
+    array = gated(g, y)
+    if type(g) is Gated and g.total is not None:
+        return g.total.astype(array.dtype)
+    return channel_sum(array, axis=_channel_axis(array, setup))
 
 
 _correlate.defvjp(
-    x=lambda g, w, setup: input_gradient(g, w, None, setup=setup),
-    w=lambda g, x, setup: weight_gradient(x, g, setup=setup),
-    bias=_bias_gradient,
+    x=lambda g, w, setup: input_gradient(gated(g), w, None, setup=setup),
+    w=lambda g, x, setup: weight_gradient(x, gated(g), setup=setup),
+    bias=lambda g, setup: _bias_gradient(g, setup),
+)
+_correlate_rectified.defvjp(
+    x=lambda g, w, ans, setup: input_gradient(gated(g, ans), w, None, setup=setup),
+    w=lambda g, x, ans, setup: weight_gradient(x, gated(g, ans), setup=setup),
+    bias=lambda g, ans, setup: _bias_gradient(g, setup, ans),
 )
 input_gradient.defvjp(
     gy=lambda g, w, setup: _correlate(g, w, None, setup=setup),
     w=lambda g, gy, setup: weight_gradient(g, gy, setup=setup),
-    bias=_bias_gradient,
+    bias=lambda g, setup: _bias_gradient(g, setup),
 )
 weight_gradient.defvjp(
     x=lambda g, gy, setup: input_gradient(gy, g, None, setup=setup),
@@ -180,6 +234,7 @@ def _convolve(
     groups: int,
     layout: str,
     method: str,
+    activation: str | None,
 ) -> Tensor:
     x, w = operand(function, "input", input), operand(function, "weight", weight)
     b = None if bias is None else operand(function, "bias", bias)
@@ -189,7 +244,8 @@ def _convolve(
     shapes = x.shape, w.shape, None if b is None else b.shape
     settings = stride, padding, dilation, groups, layout, method
     keep_weight(w)
-    result: Tensor = apply(_correlate, x, w, b, setup=setup(function, axes, *shapes, *settings, x.dtype, is_exact()))
+    correlation = _correlate_rectified if rectifies(function, activation) else _correlate
+    result: Tensor = apply(correlation, x, w, b, setup=setup(function, axes, *shapes, *settings, x.dtype, is_exact()))
     return result
 
 
@@ -236,6 +292,7 @@ def conv1d(
     *,
     layout: str = "NCW",
     method: str = "auto",
+    activation: str | None = None,
 ) -> Tensor:
     """Convolve along one axis: `conv2d` with one spatial axis.
 
@@ -247,6 +304,7 @@ def conv1d(
         As in `conv2d`; asymmetric padding is ``((before, after),)``.
     layout : {"NCW", "NWC"}
     method : {"auto", "direct", "winograd", "im2col", "padpad", "kronecker"}
+    activation : {None, "relu"}
         As in `conv2d`.
 
     Returns
@@ -264,7 +322,7 @@ def conv1d(
     >>> nn.conv1d([[1.0, 2, 3, 4]], [[[1.0, 10]]], padding="same").data
     array([[21., 32., 43.,  4.]])
     """
-    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups, layout, method)
+    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups, layout, method, activation)
 
 
 def conv2d(
@@ -278,6 +336,7 @@ def conv2d(
     *,
     layout: str = "NCHW",
     method: str = "auto",
+    activation: str | None = None,
 ) -> Tensor:
     r"""Convolve images: correlate `input` with `weight`, and add `bias`.
 
@@ -307,6 +366,9 @@ def conv2d(
         ``"winograd"``: minimal filtering, for 3x3 kernels with stride 1 or 2 and 5x5 kernels with stride 1; ``"auto"``
         takes it for float32 and many channels, unless `set_exact` rules it out, because it rounds two to six times
         more.
+    activation : {None, "relu"}
+        What is applied to the result: ``"relu"`` is `relu`, without passes over memory of its own where sums are
+        rectified as they are stored (``"direct"``), and in the memory of the result elsewhere.
 
     Returns
     -------
@@ -320,8 +382,8 @@ def conv2d(
     TypeError
         If a dtype is not supported, or a setting not made of integers.
     ValueError
-        If ranks or channel counts do not fit together, a setting is out of range, the kernel is larger than the
-        padded input, or `method` cannot be honoured: matrices of more than
+        If ranks or channel counts do not fit together, a setting is out of range, there is no such `activation`, the
+        kernel is larger than the padded input, or `method` cannot be honoured: matrices of more than
         ``kernels.kronecker.MAX_ELEMENTS`` elements for ``"kronecker"``; other kernels
         than 3x3 with stride 1 or 2 and 5x5 with stride 1, or groups, for ``"winograd"``.
 
@@ -329,7 +391,7 @@ def conv2d(
     -----
     Cost :math:`2 N O (C/G) \, OH \, OW \, KH \, KW` flop, and the same again for each of the gradients of
     `input` and of `weight`, of which only those that are asked for are computed. Saved for them: `weight` and
-    `input`, nothing else.
+    `input`, nothing else; with an activation also the result.
 
     The gradient of `input` is the correlation of the padded and spread gradient of the output with the rotated
     and transposed kernel (source 001: ``padpad(gy)``, ``rot180 trans(w)``; source 000: ``col2im(gy . K)``), in a
@@ -353,7 +415,7 @@ def conv2d(
     array([[[ 7.,  0., -3.],
             [ 1.,  6.,  8.]]])
     """
-    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, layout, method)
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, layout, method, activation)
 
 
 def conv3d(
@@ -367,6 +429,7 @@ def conv3d(
     *,
     layout: str = "NCDHW",
     method: str = "auto",
+    activation: str | None = None,
 ) -> Tensor:
     """Convolve volumes: `conv2d` with three spatial axes.
 
@@ -378,6 +441,7 @@ def conv3d(
         As in `conv2d`, with three entries where that has two.
     layout : {"NCDHW", "NDHWC"}
     method : {"auto", "direct", "winograd", "im2col", "padpad", "kronecker"}
+    activation : {None, "relu"}
         As in `conv2d`.
 
     Returns
@@ -396,4 +460,4 @@ def conv3d(
     >>> nn.conv3d(np.ones((1, 1, 4, 4, 4)), np.ones((2, 1, 3, 2, 1))).shape
     (1, 2, 2, 3, 4)
     """
-    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups, layout, method)
+    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups, layout, method, activation)

@@ -332,7 +332,7 @@ def test_clicking_through_the_digits_network(rng, tmp_path, browser):
     assert title == "#5 correlate"
     text = browser.run("return document.getElementById('record').textContent")
     assert "padpad(gy)" in text
-    assert "input_gradient(g, w, None, setup=setup)" in text
+    assert "input_gradient(gated(g), w, None, setup=setup)" in text
     assert "conv3.weight" in text
     browser.click("#record-8 tspan")
     assert state(browser)[0] == "#8 linear"

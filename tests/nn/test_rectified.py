@@ -214,9 +214,67 @@ def test_cotangents_of_a_rule_that_keeps_them_are_not_written_over(rng):
         assert bytes(buffer) == g.tobytes()
 
 
+@pytest.mark.parametrize(("method", "layout"), [("auto", "NCHW"), ("winograd", "NCHW"), ("im2col", "NHWC")])
+@pytest.mark.parametrize("size", [24, 5])
+@pytest.mark.parametrize("fused", [False, True])
+def test_convolution_and_rectifier(rng, method, layout, size, fused):
+    """Values are those of the two functions; gradients those of the convolution for a cotangent that is gated."""
+    x = rng.standard_normal((8, 3, size, size), dtype=np.float32)
+    w = rng.standard_normal((16, 3, 3, 3), dtype=np.float32)
+    if layout == "NHWC":
+        x, w = x.transpose(0, 2, 3, 1), w.transpose(2, 3, 1, 0)
+    b = rng.standard_normal(16, dtype=np.float32)
+    settings = {"padding": 1, "method": method, "layout": layout}
+    plain = [ac.tensor(array, requires_grad=True) for array in (x, w, b)]
+    y = nn.conv2d(*plain, **settings)
+    values = y.numpy()
+    g = rng.standard_normal(y.shape, dtype=np.float32)
+    y.backward(np.where(values > 0, g, 0))
+
+    tensors = [ac.tensor(array, requires_grad=True) for array in (x, w, b)]
+    if fused:
+        z = nn.conv2d(*tensors, **settings, activation="relu")
+    else:
+        z = nn.relu(nn.conv2d(*tensors, **settings))
+    np.testing.assert_array_equal(z.numpy(), np.maximum(values, 0))
+    seed = g.copy()
+    (z * 1.0).backward(seed)  # a cotangent that may be written over
+    np.testing.assert_array_equal(seed, g)
+    for found, expected in zip(tensors, plain):
+        assert found.grad.dtype == np.float32
+        scale = np.abs(expected.grad).max()
+        np.testing.assert_allclose(found.grad, expected.grad, rtol=1e-5, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_rectified_convolutions_have_derivatives_of_every_order(rng, axes):
+    function = {1: nn.conv1d, 2: nn.conv2d, 3: nn.conv3d}[axes]
+    x, w, b = rng.standard_normal((2, 2, *(4,) * axes)), rng.standard_normal((3, 2, *(2,) * axes)), np.zeros(3)
+    check_vjp(lambda x, w, b: function(x, w, b, activation="relu"), x, w, b, max_elements=4)
+    check_vjp(lambda x: nn.relu(function(x, w, activation="relu")), x, max_elements=4)
+
+
+def test_rectified_convolutions_save_what_is_needed(rng):
+    x, w = rng.standard_normal((2, 2, 5, 5)), ac.tensor(rng.standard_normal((3, 2, 2, 2)), requires_grad=True)
+    y = nn.conv2d(ac.tensor(x, requires_grad=True), w.detach(), activation="relu")
+    assert sorted(array.shape for array in y._node.saved) == [(2, 3, 4, 4), (3, 2, 2, 2)]  # no input
+    with ac.Tape() as tape:
+        y = nn.conv2d(x, w, np.zeros(3), activation="relu")
+    assert [record.name for record in tape] == ["correlate_relu"]
+    seen = []
+    with tape[0].primitive.register_hook(lambda record, argnum, cotangent: seen.append((argnum, cotangent.shape))):
+        y.backward(np.ones(y.shape))
+    assert seen == [(1, w.shape)]
+    assert not tape.check()
+
+
 def test_unknown_activations():
     x = np.ones((2, 3, 4, 4))
-    for function in (lambda a: nn.batch_norm(x, None, None, training=True, activation=a),):
+    functions = [
+        lambda a: nn.batch_norm(x, None, None, training=True, activation=a),
+        lambda a: nn.conv2d(x, np.ones((1, 3, 2, 2)), activation=a),
+    ]
+    for function in functions:
         for activation in ("tanh", True):
             with pytest.raises(ValueError, match=r"argument 'activation' is .*; it must be one of 'relu'"):
                 function(activation)
