@@ -195,9 +195,13 @@ class Emitter:
         zeros = ir.Constant(ir.VectorType(_I32, self.length), [0] * self.length)
         return builder.shuffle_vector(first, undefined, zeros)
 
+    def splat(self, number: Any) -> Any:
+        """A number in all lanes."""
+        return self._splat(number, self.vector)
+
     def broadcast(self, pointer: Any) -> Any:
         """The number at `pointer` in all lanes."""
-        return self._splat(self.builder.load(pointer), self.vector)
+        return self.splat(self.builder.load(pointer))
 
     def transposed(self, rows: list[Any]) -> list[Any]:
         """The columns of L vectors, as vectors.

@@ -23,7 +23,7 @@ import numpy as np
 from numba.core import config
 from numpy.typing import NDArray
 
-from .emitter import Shape, lanes, register_count
+from .emitter import lanes, register_count
 from .gather import Gather, reaches
 from .jit import kernel
 from .moving import copy_padded
@@ -43,9 +43,12 @@ BLOCK_PIXELS = 512
 # A row of more pixels is computed in pieces.
 MOST_PIECE_PIXELS = 512
 
-# So many channels at most, and so many terms if channels lie first. With more of them, a table of addresses costs less
-# than what the wider tiles of `pixels` save; but those want channels last, which takes another pass over the source.
-MOST_CHANNELS, MOST_TERMS_CHANNELS_FIRST = 16, 288
+# So many channels of the source at most; and so many if a tile has all columns of the result. Beyond, a table of
+# addresses costs less than what the wider tiles of `pixels` save.
+MOST_CHANNELS, MOST_CHANNELS_ONE_PANEL = 16, 24
+
+# The same, if channels lie first, because `pixels` would take another pass over the source: so many terms, or channels.
+MOST_TERMS_FIRST, MOST_CHANNELS_ONE_PANEL_FIRST = 288, 64
 
 
 def serves(source: Array, dtype: np.dtype[Any], outputs: int, taps: int, groups: int) -> bool:
@@ -56,35 +59,44 @@ def serves(source: Array, dtype: np.dtype[Any], outputs: int, taps: int, groups:
     """
     if dtype.kind != "f" or groups > 1 or config.DISABLE_JIT:
         return False
-    channels, itemsize = source.shape[4], source.itemsize
-    if outputs <= lanes(dtype.itemsize) // 2:
+    channels, length = source.shape[4], lanes(dtype.itemsize)
+    if channels <= MOST_CHANNELS or outputs <= length // 2:
         return True
-    if source.strides[4] == itemsize or channels == 1:
-        return channels <= MOST_CHANNELS
-    return channels * taps <= MOST_TERMS_CHANNELS_FIRST or channels <= MOST_CHANNELS
+    one_panel = outputs <= 2 * length
+    if source.strides[4] == source.itemsize:
+        return one_panel and channels <= MOST_CHANNELS_ONE_PANEL
+    return channels * taps <= MOST_TERMS_FIRST or (one_panel and channels <= MOST_CHANNELS_ONE_PANEL_FIRST)
 
 
 @functools.cache
-def _shape(itemsize: int, columns: int) -> tuple[Shape, int]:
-    """Rows and vectors of the tile for so many columns, and the lanes of its vectors.
+def _shape(itemsize: int, columns: int) -> tuple[int, tuple[int, ...]]:
+    """Rows of the tile for so many columns, and the lanes of its vectors: those that waste the fewest.
 
-    Sums, a vector for each row's number, and those of the kernel fit into the registers together: LLVM loads all
-    numbers of a step before it multiplies.
+    Half a vector takes half the time of a whole one, or less time than two of them, on all machines. Sums, a vector for
+    each row's number, and those of the kernel fit into the registers together: LLVM loads all numbers of a step before
+    it multiplies.
     """
     full = lanes(itemsize)
-    length = full // 2 if columns <= full // 2 and full > 4 else full
-    vectors = 2 if -(-columns // length) % 2 == 0 else 1
-    rows = {32: {1: 10, 2: 9}, 16: {1: 7, 2: 4}}[register_count()][vectors]
-    return Shape(itemsize, rows, vectors), length
+    half = max(4, full // 2)
+    if columns <= half < full:
+        lengths: tuple[int, ...] = (half,)
+    else:
+        choices = [(full,), (full, full), (full, half)]
+
+        def waste(lengths: tuple[int, ...]) -> tuple[int, int, int]:
+            panels = -(-columns // sum(lengths))
+            return panels * sum(lengths), panels * len(lengths), panels
+
+        lengths = min(choices, key=waste)
+    return {32: {1: 10, 2: 9}, 16: {1: 7, 2: 4}}[register_count()][len(lengths)], lengths
 
 
 # ---------------------------------------------------------------- the product
 
 
 @functools.cache
-def _make(shape: Shape, length: int) -> Any:
-    tile, copy = terms_tile(shape, length), copy_padded(shape.itemsize)
-    rows, columns, itemsize = shape.rows, shape.vectors * length, shape.itemsize
+def _make(itemsize: int, rows: int, lengths: tuple[int, ...]) -> Any:
+    tile, copy, columns = terms_tile(itemsize, rows, lengths), copy_padded(itemsize), sum(lengths)
 
     @kernel
     def products(
@@ -94,7 +106,7 @@ def _make(shape: Shape, length: int) -> Any:
         """Compute blocks ``start <= item < stop`` of output lines, which are counted (n, d, piece, h).
 
         Assumptions: `source` is an address, `plan` a `Plan`; `target` (N, D', H', W', O), in which the first pixel lies
-        `first_target` bytes from the beginning, `packed` (panels, KD, KH, KW, C, V * L) and `starts` (panels, V * L)
+        `first_target` bytes from the beginning, `packed` (panels, KD, KH, KW, C, L) and `starts` (panels, L)
         are C-contiguous. `memory` is scratch for four integers a pixel, and behind them for what a block reads of the
         source, if that is not read where it lies.
         """
@@ -229,7 +241,7 @@ def _plan(
     itemsize: int,
 ) -> _Planned | None:  # fmt: skip
     """Plan a product; None if the source must be copied to channels-last order first."""
-    tile, length = _shape(itemsize, outputs)
+    rows, lengths = _shape(itemsize, outputs)
     images, *_, channels = shape
     source_n, source_d, source_h, source_w, source_c = strides
     (shifts_d, shifts_h, shifts_w), counts, steps = gather.shifts, gather.positions, gather.step
@@ -276,7 +288,7 @@ def _plan(
         (source_n, source_d, source_h, source_c if runs[0] > 1 else 0, source_w), memory,
         (target_n, out_d * target_d, out_h * target_h, out_w * target_w),
         counts, steps, lowest, reach, gather.size, runs,
-        (block_lines, piece, lines, -(-outputs // (tile.vectors * length)), outputs, block_lines * piece + tile.rows),
+        (block_lines, piece, lines, -(-outputs // sum(lengths)), outputs, block_lines * piece + rows),
     )  # fmt: skip
     return _Planned(plan, distances.ravel(), ranges, blocks, scratch_numbers)
 
@@ -320,8 +332,8 @@ def multiply(source: Array, w: Array, bias: Array | None, target: Array, gather:
         planned = _plan(gather, source.shape, source.strides, target.strides[:4], outputs, itemsize)
         assert planned is not None
     plan, distances, ranges, blocks, scratch_numbers = planned
-    shape, length = _shape(itemsize, outputs)
-    columns, panels, pixels = shape.vectors * length, plan.work[3], plan.work[5]
+    rows, lengths = _shape(itemsize, outputs)
+    columns, panels, pixels = sum(lengths), plan.work[3], plan.work[5]
     starts = np.zeros((panels, columns), dtype)
     if bias is not None:
         starts.reshape(-1)[:outputs] = bias
@@ -334,7 +346,7 @@ def multiply(source: Array, w: Array, bias: Array | None, target: Array, gather:
         return False
     first = sum(place * stride for place, stride in zip(gather.target_first, target.strides[1:4]))
     args = source.ctypes.data, target, first, packed, starts, plan, distances, ranges, int(rectify)
-    loop = _make(shape, length)
+    loop = _make(itemsize, rows, lengths)
 
     def items(start: int, stop: int) -> None:
         with scratch((4 * pixels + scratch_numbers,), np.int64) as memory:

@@ -24,6 +24,7 @@ Columns beyond the last are masked: nothing is read or written there.
 """
 
 import functools
+import itertools
 from typing import Any
 
 from llvmlite import ir
@@ -240,14 +241,16 @@ def _emit_product(
 
 
 @functools.cache
-def terms_tile(shape: Shape, length: int) -> Any:
+def terms_tile(itemsize: int, rows: int, lengths: tuple[int, ...]) -> Any:
     """Make the tile of a sum whose terms lie at the same distances from all pixels, a function for compiled code.
 
     Parameters
     ----------
-    shape : Shape
-    length : int
-        ``L``, lanes of its vectors.
+    itemsize : int
+    rows : int
+        ``R``.
+    lengths : tuple of int
+        Lanes of the vectors of a row, whose sum is ``L``.
 
     Returns
     -------
@@ -257,68 +260,85 @@ def terms_tile(shape: Shape, length: int) -> Any:
 
         - `bases`: address of ``int64[R]``, from where `distances`, the address of ``int64[terms]``, are measured: the
           number of row r and term k lies at ``bases[r] + distances[k]``. At least one term;
-        - `b`: address of ``B[terms, V * L]``;
-        - `start`: address of ``V * L`` numbers that the sums begin with;
+        - `b`: address of ``B[terms, L]``;
+        - `start`: address of ``L`` numbers that the sums begin with;
         - `targets`: address of ``int64[R]``, where the rows of the result go, `left` numbers before their first column;
-        - `columns`: how many columns of them there are;
+        - `columns`: how many columns of them there are, at least 1;
         - `rectify`: whether to store 0 in place of what is 0 or less. NaN stays NaN.
 
     Notes
     -----
-    ``2 * R * V * L * terms`` flop. LLVM loads all numbers of a step before it uses them: ``(R + 1) * V + R`` vectors
-    should fit into the registers.
+    ``2 * R * L * terms`` flop. LLVM loads all numbers of a step before it uses them: with V vectors in a row,
+    ``(R + 1) * V + R`` vectors should fit into the registers.
     """
+    ends = list(itertools.accumulate(lengths))
+    width = ends[-1]
 
     @intrinsic
     def tile(typingctx, bases, distances, terms, b, start, targets, left, columns, rectify):  # type: ignore[no-untyped-def]
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             bases, distances, terms, b, start, targets, left, columns, rectify = args
-            emit = Emitter(builder, shape, length)
-            rows, vectors, width = shape.rows, shape.vectors, shape.vectors * length
+            # For each vector, what emits it, and its first column.
+            vectors = [
+                (Emitter(builder, Shape(itemsize, rows, 1), length), end - length) for length, end in zip(lengths, ends)
+            ]
+            emit = vectors[0][0]
             integers, byte = _I64.as_pointer(), ir.IntType(8).as_pointer()
             bases, distances, targets = (builder.inttoptr(address, integers) for address in (bases, distances, targets))
             names = ("step", "decide", "rectify", "store", "whole", "part", "end")
             step_block, decide, rectified_block, store_block, whole, part, end = (
                 builder.function.append_basic_block(f"terms.{name}") for name in names
             )
-            masks = emit.masks(columns)
+
+            def grid(make: Any) -> list[list[Any]]:
+                return [[make(r, v) for v in range(len(vectors))] for r in range(rows)]
+
+            def phis() -> list[list[Any]]:
+                return grid(lambda r, v: builder.phi(vectors[v][0].vector))
+
+            masks = [each.between(emit.constant(column), columns) for each, column in vectors]
             at = [builder.inttoptr(builder.load(builder.gep(bases, [emit.constant(r)])), byte) for r in range(rows)]
-            first = [emit.load(emit.pointer(start), v * length) for v in range(vectors)]
+            first = [each.load(emit.pointer(start), column) for each, column in vectors]
             first_b = emit.pointer(b)
             before = builder.block
             builder.branch(step_block)
 
             builder.position_at_end(step_block)
             step, b_step = builder.phi(_I64), builder.phi(emit.element.as_pointer())
-            sums = emit.phis()
+            sums = phis()
             distance = builder.load(builder.gep(distances, [step]))
-            right = [emit.load(b_step, v * length) for v in range(vectors)]
+            right = [each.load(b_step, column) for each, column in vectors]
             new: list[list[Any]] = []
             for r in range(rows):
                 place = builder.bitcast(builder.gep(at[r], [distance]), emit.element.as_pointer())
-                left_number = emit.broadcast(place)
-                new.append([builder.call(emit.fma, [left_number, right[v], sums[r][v]]) for v in range(vectors)])
+                number = builder.load(place)
+                new.append([
+                    builder.call(each.fma, [each.splat(number), right[v], sums[r][v]])
+                    for v, (each, _) in enumerate(vectors)
+                ])  # fmt: skip
             next_step = builder.add(step, emit.constant(1))
             next_b = builder.gep(b_step, [emit.constant(width)])
             for phi, begin, following in ((step, emit.constant(0), next_step), (b_step, first_b, next_b)):
                 phi.add_incoming(begin, before)
                 phi.add_incoming(following, step_block)
-            _connect(sums, emit.grid(lambda r, v: first[v]), before)
+            _connect(sums, grid(lambda r, v: first[v]), before)
             _connect(sums, new, step_block)
             builder.cbranch(builder.icmp_signed("<", next_step, terms), step_block, decide)
 
             builder.position_at_end(decide)
             builder.cbranch(builder.icmp_signed("!=", rectify, emit.constant(0)), rectified_block, store_block)
             builder.position_at_end(rectified_block)
-            zero = ir.Constant(emit.vector, None)
-            rectified = emit.grid(
-                lambda r, v: builder.select(builder.fcmp_ordered("<=", new[r][v], zero), zero, new[r][v])
-            )
+
+            def rectified(r: int, v: int) -> Any:
+                zero = ir.Constant(vectors[v][0].vector, None)
+                return builder.select(builder.fcmp_ordered("<=", new[r][v], zero), zero, new[r][v])
+
+            positive = grid(rectified)
             builder.branch(store_block)
             builder.position_at_end(store_block)
-            last = emit.phis()
+            last = phis()
             _connect(last, new, decide)
-            _connect(last, rectified, rectified_block)
+            _connect(last, positive, rectified_block)
             goals = [
                 builder.gep(emit.pointer(builder.load(builder.gep(targets, [emit.constant(r)]))), [left])
                 for r in range(rows)
@@ -327,11 +347,11 @@ def terms_tile(shape: Shape, length: int) -> Any:
             for block, masked in ((whole, False), (part, True)):
                 builder.position_at_end(block)
                 for r in range(rows):
-                    for v in range(vectors):
+                    for v, (each, column) in enumerate(vectors):
                         if masked:
-                            emit.store_masked(last[r][v], goals[r], v * length, masks[v])
+                            each.store_masked(last[r][v], goals[r], column, masks[v])
                         else:
-                            emit.store(last[r][v], goals[r], v * length)
+                            each.store(last[r][v], goals[r], column)
                 builder.branch(end)
             builder.position_at_end(end)
             return context.get_dummy_value()
