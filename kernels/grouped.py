@@ -1,5 +1,7 @@
 """Convolution in small groups with channels last: depthwise, and groups whose channels fill a vector.
 
+Depthwise convolution with several outputs for each channel is one of the repeated channels with one each.
+
 A tile (`stencil.row_tile`) computes P neighbouring pixels of a row by a vector of channels. Where a row of the kernel
 reads is one address, the same for all channels; nothing is looked up for each pixel. Rows of the kernel that lie in
 padding are left out, and tiles whose windows reach beyond the ends of a row leave out single pixels: padding is neither
@@ -31,6 +33,9 @@ Array = NDArray[Any]
 # Taps of a row that a tile unrolls. Longer rows are computed tap by tap.
 MOST_TAPS = 7
 
+# Outputs for each channel of a depthwise convolution, up to which its input is repeated.
+MOST_MULTIPLES = 4
+
 # Outputs that the sums of a weight gradient stay in registers for, at least: to add them up costs as much as some
 # pixels.
 OUTER_PIXELS = 32
@@ -41,7 +46,12 @@ TILE_PIXELS = (8, 7, 6, 5, 4, 3, 2)
 
 def serves(itemsize: int, inputs: int, outputs: int, groups: int) -> bool:
     """Whether the functions here serve so many input and output channels in each group."""
-    return in_vectors(itemsize, inputs, outputs, groups)
+    return in_vectors(itemsize, inputs, outputs, groups) or (groups > 1 and inputs == 1 < outputs <= MOST_MULTIPLES)
+
+
+def _multiplied(x: Array, channels: int) -> Array:
+    """`x` with each channel as often as it has outputs, of which there are `channels`: depthwise once more."""
+    return x if x.shape[4] == channels else np.repeat(x, channels // x.shape[4], axis=4)
 
 
 def _rotated(size: int, r: int, channels: int) -> Array:
@@ -193,12 +203,12 @@ def correlate(x: Array, w: Array, bias: Array | None, y: Array, window: Window) 
     Parameters
     ----------
     x : ndarray, shape (N, D, H, W, C), C-contiguous, float32 or float64
-    w : ndarray, shape (KD, KH, KW, q, C), any strides
-    bias : ndarray, shape (C,), or None
-    y : ndarray, shape (N, OD, OH, OW, C), C-contiguous
+    w : ndarray, shape (KD, KH, KW, q, O), any strides
+    bias : ndarray, shape (O,), or None
+    y : ndarray, shape (N, OD, OH, OW, O), C-contiguous
     window : Window
     """
-    _run(x, w.reshape(window.taps, *w.shape[3:]), bias, y, forward(window))
+    _run(_multiplied(x, y.shape[4]), w.reshape(window.taps, *w.shape[3:]), bias, y, forward(window))
 
 
 def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window) -> None:
@@ -206,11 +216,19 @@ def correlate_input_gradient(gy: Array, w: Array, gx: Array, window: Window) -> 
 
     Parameters
     ----------
-    gy : ndarray, shape (N, OD, OH, OW, C), C-contiguous, float32 or float64
-    w : ndarray, shape (KD, KH, KW, q, C), any strides
+    gy : ndarray, shape (N, OD, OH, OW, O), C-contiguous, float32 or float64
+    w : ndarray, shape (KD, KH, KW, q, O), any strides
     gx : ndarray, shape (N, D, H, W, C), C-contiguous
     window : Window
     """
+    if gx.shape[4] != gy.shape[4]:  # what the repeated channels would get, added up
+        multiples = np.empty((*gx.shape[:4], gy.shape[4]), gx.dtype)
+        correlate_input_gradient(gy, w, multiples, window)
+        parts = multiples.reshape(*gx.shape, -1)
+        np.add(parts[..., 0], parts[..., 1], out=gx)
+        for k in range(2, parts.shape[5]):
+            gx += parts[..., k]
+        return
     size, channels = w.shape[3:]
     # (KD, KH, KW, q, G, q') -> (KD, KH, KW, q', G, q): each group's matrix transposed
     turned = w.reshape(*window.kernel, size, channels // size, size).swapaxes(3, 5).reshape(w.shape)
@@ -309,10 +327,11 @@ def correlate_weight_gradient(x: Array, gy: Array, gw: Array, window: Window) ->
     Parameters
     ----------
     x : ndarray, shape (N, D, H, W, C), C-contiguous, float32 or float64
-    gy : ndarray, shape (N, OD, OH, OW, C), C-contiguous
-    gw : ndarray, shape (KD, KH, KW, q, C), C-contiguous
+    gy : ndarray, shape (N, OD, OH, OW, O), C-contiguous
+    gw : ndarray, shape (KD, KH, KW, q, O), C-contiguous
     window : Window
     """
+    x = _multiplied(x, gy.shape[4])
     size, channels = gw.shape[3:]
     length = lanes(x.itemsize)
     taps_w = window.kernel[2]

@@ -129,19 +129,32 @@ def window_tile(itemsize: int, winner_bytes: int, masked: bool) -> Any:
     return tile
 
 
+@functools.lru_cache(maxsize=256)
+def tap_table(window: Window, ties: str) -> NDArray[np.int64]:
+    """Return the taps in the order in which they win ties: rows of (kd, kh, kw, number), shape (K, 4)."""
+    number = np.arange(window.taps, dtype=np.int64)
+    kd, kh, kw = np.unravel_index(number, window.kernel)
+    table = np.stack([kd, kh, kw, number], axis=1).astype(np.int64)
+    if ties == "column":
+        table = table[np.lexsort((kd, kh, kw))]  # the last key counts most: column, then row, then depth
+    return table  # never to be written: it is made once
+
+
 @functools.cache
-def _make(itemsize: int, winner_bytes: int) -> Any:
-    whole, part = (window_tile(itemsize, winner_bytes, masked) for masked in (False, True))
+def _make(itemsize: int, winner_bytes: int, masked: bool) -> Any:
+    tile = window_tile(itemsize, winner_bytes, masked)
     length = lanes(itemsize)
 
     @kernel
     def max_pool_windows(
-        start: int, stop: int, x: Array, y: Array, offset: Array, window: Window, table: Array, distances: Array
-    ) -> None:
+        start: int, stop: int, x: int, y: int, offset: int, channels: int, window: Window, table: Array, numbers: Array,
+        distances: Array,
+    ) -> None:  # fmt: skip
         """Compute the rows ``start <= row < stop`` of `y` and `offset`, row ``(n * OD + od) * OH + oh``, in place.
 
-        Row k of `table` holds the three indices and the number of the tap that wins ties against all below it, and
-        ``distances[k]`` is how far its pixel lies from the first one of its window, in bytes.
+        `x`, `y` and `offset` are the addresses of C-contiguous arrays. Row k of `table` holds the three indices of the
+        tap that wins ties against all below it, ``numbers[k]`` is its number, and ``distances[k]`` how far its pixel
+        lies from the first one of its window, in bytes.
         """
         depth, height, width = window.size
         taps_d, taps_h, taps_w = window.kernel
@@ -149,10 +162,10 @@ def _make(itemsize: int, winner_bytes: int) -> Any:
         dilation_d, dilation_h, dilation_w = window.dilation
         before_d, before_h, before_w = window.before
         out_d, out_h, out_w = window.out
-        channels = x.shape[4]
-        pixel, images = channels * itemsize, x.ctypes.data
-        everything = table[:, 3].copy()
-        some, numbers = np.empty_like(distances), np.empty_like(distances)
+        count = distances.size
+        scratch = np.empty(2 * count, np.int64)
+        some = scratch.ctypes.data
+        inside_at, inside_numbers = distances.ctypes.data, numbers.ctypes.data
         for row in range(start, stop):
             oh = row % out_h
             od = row // out_h % out_d
@@ -163,35 +176,40 @@ def _make(itemsize: int, winner_bytes: int) -> Any:
             )
             for ow in range(out_w):
                 w = ow * stride_w - before_w
-                place, which, taps = distances.ctypes.data, everything.ctypes.data, distances.size
+                place, which, taps = inside_at, inside_numbers, count
                 if not (inside and w >= 0 and w + (taps_w - 1) * dilation_w < width):
                     taps = 0
-                    for k in range(distances.size):
+                    for k in range(count):
                         at_d, at_h = d + table[k, 0] * dilation_d, h + table[k, 1] * dilation_h
                         at_w = w + table[k, 2] * dilation_w
                         if 0 <= at_d < depth and 0 <= at_h < height and 0 <= at_w < width:
-                            some[taps], numbers[taps] = distances[k], table[k, 3]
+                            scratch[taps], scratch[count + taps] = distances[k], numbers[k]
                             taps += 1
-                    place, which = some.ctypes.data, numbers.ctypes.data
-                first = images + (((n * depth + d) * height + h) * width + w) * pixel
-                largest, winner = y[n, od, oh, ow].ctypes.data, offset[n, od, oh, ow].ctypes.data
-                low = 0
-                while low + length <= channels:
-                    whole(
+                    place, which = some, some + 8 * count
+                first = x + (((n * depth + d) * height + h) * width + w) * channels * itemsize
+                pixel = (row * out_w + ow) * channels
+                for low in range(0, channels, length):
+                    tile(
                         first + low * itemsize, place, which, taps,
-                        largest + low * itemsize, winner + low * winner_bytes, length,
-                    )  # fmt: skip
-                    low += length
-                if low < channels:
-                    part(
-                        first + low * itemsize, place, which, taps,
-                        largest + low * itemsize, winner + low * winner_bytes, channels - low,
+                        y + (pixel + low) * itemsize, offset + (pixel + low) * winner_bytes, channels - low,
                     )  # fmt: skip
 
     return max_pool_windows
 
 
-def max_pool(x: Array, y: Array, offset: Array, window: Window, table: Array, nanoseconds: float) -> None:
+@functools.lru_cache(maxsize=256)
+def _distances(window: Window, order: str, pixel_bytes: int) -> Array:
+    """How far in bytes the pixel of each tap of ``tap_table(window, order)`` lies from the first one of a window."""
+    d, h, w = (tap_table(window, order)[:, k] * window.dilation[k] for k in range(3))
+    return ((d * window.size[1] + h) * window.size[2] + w) * pixel_bytes
+
+
+@functools.lru_cache(maxsize=256)
+def _numbers(window: Window, order: str) -> Array:
+    return tap_table(window, order)[:, 3].copy()
+
+
+def max_pool(x: Array, y: Array, offset: Array, window: Window, ties: str, nanoseconds: float) -> None:
     """Compute `y` and `offset` of maximum pooling.
 
     Parameters
@@ -204,17 +222,15 @@ def max_pool(x: Array, y: Array, offset: Array, window: Window, table: Array, na
         C-contiguous. Modified in place.
     window : Window
         Every window sees at least one element of `x`.
-    table : ndarray of int64, shape (K, 4)
-        The taps, in the order in which they win ties: three indices and the number.
+    ties : {"row", "column"}
     nanoseconds : float
         What all of it costs, about.
     """
-    _, _, height, width, channels = x.shape
-    d, h, w = (table[:, k] * window.dilation[k] for k in range(3))
-    distances = ((d * height + h) * width + w) * (channels * x.itemsize)
+    channels = x.shape[4]
     parallel_for(
-        _make(x.itemsize, offset.itemsize), y.shape[0] * y.shape[1] * y.shape[2], x, y, offset, window, table,
-        np.ascontiguousarray(distances), nanoseconds=nanoseconds,
+        _make(x.itemsize, offset.itemsize, channels % lanes(x.itemsize) != 0), y.shape[0] * y.shape[1] * y.shape[2],
+        x.ctypes.data, y.ctypes.data, offset.ctypes.data, channels, window, tap_table(window, ties),
+        _numbers(window, ties), _distances(window, ties, channels * x.itemsize), nanoseconds=nanoseconds,
     )  # fmt: skip
 
 
@@ -285,15 +301,17 @@ def route_tile(itemsize: int, winner_bytes: int, masked: bool) -> Any:
 
 
 @functools.cache
-def _make_route(itemsize: int, winner_bytes: int) -> Any:
-    whole, part = (route_tile(itemsize, winner_bytes, masked) for masked in (False, True))
+def _make_route(itemsize: int, winner_bytes: int, masked: bool) -> Any:
+    tile = route_tile(itemsize, winner_bytes, masked)
     length = lanes(itemsize)
 
     @kernel
-    def route_windows(start: int, stop: int, gy: Array, offset: Array, gx: Array, window: Window, add: int) -> None:
+    def route_windows(
+        start: int, stop: int, gy: int, offset: int, gx: Array, channels: int, window: Window, add: int
+    ) -> None:
         """Compute the rows ``start <= row < stop`` of `gx`, row ``(n * D + d) * H + h``; `gx` is modified in place.
 
-        If not `add`, no two windows overlap.
+        `gy` and `offset` are the addresses of C-contiguous arrays, `gx` is flat. If not `add`, no two windows overlap.
         """
         depth, height, width = window.size
         taps_d, taps_h, taps_w = window.kernel
@@ -301,14 +319,15 @@ def _make_route(itemsize: int, winner_bytes: int) -> Any:
         dilation_d, dilation_h, dilation_w = window.dilation
         before_d, before_h, before_w = window.before
         out_d, out_h, out_w = window.out
-        channels = gx.shape[4]
-        whole_channels = channels - channels % length
-        pixel, winner_pixel = channels * itemsize, channels * winner_bytes
+        target = gx.ctypes.data
         for row in range(start, stop):
             h = row % height
             d = row // height % depth
             n = row // height // depth
-            gx[n, d, h, :, :] = 0
+            line = target + row * width * channels * itemsize
+            pixels = gx[row * width * channels : (row + 1) * width * channels]
+            for i in range(pixels.size):
+                pixels[i] = 0
             for kd in range(taps_d):
                 steps_d = d + before_d - kd * dilation_d
                 od = steps_d // stride_d
@@ -319,21 +338,18 @@ def _make_route(itemsize: int, winner_bytes: int) -> Any:
                     oh = steps_h // stride_h
                     if steps_h < 0 or steps_h % stride_h != 0 or oh >= out_h:
                         continue
-                    source, winner = gy[n, od, oh].ctypes.data, offset[n, od, oh].ctypes.data
-                    line = gx[n, d, h].ctypes.data
+                    source = ((n * out_d + od) * out_h + oh) * out_w * channels
                     for kw in range(taps_w):
                         tap = (kd * taps_h + kh) * taps_w + kw
                         for ow in range(out_w):
                             w = ow * stride_w + kw * dilation_w - before_w
                             if w < 0 or w >= width:
                                 continue
-                            g, which, to = source + ow * pixel, winner + ow * winner_pixel, line + w * pixel
-                            for low in range(0, whole_channels, length):
-                                whole(g + low * itemsize, which + low * winner_bytes, tap, to + low * itemsize, 0, add)
-                            if whole_channels < channels:
-                                part(
-                                    g + whole_channels * itemsize, which + whole_channels * winner_bytes, tap,
-                                    to + whole_channels * itemsize, channels - whole_channels, add,
+                            at, to = source + ow * channels, line + w * channels * itemsize
+                            for low in range(0, channels, length):
+                                tile(
+                                    gy + (at + low) * itemsize, offset + (at + low) * winner_bytes, tap,
+                                    to + low * itemsize, channels - low, add,
                                 )  # fmt: skip
 
     return route_windows
@@ -347,12 +363,13 @@ def _apart(window: Window) -> bool:
 def serves_route(dtype: np.dtype[Any], offset_bytes: int, window: Window, channels: int) -> bool:
     """Whether `route` is the faster way.
 
-    Where windows overlap, a masked load of few channels would soon follow a masked store of some of them, and
-    processors wait for such stores to reach the cache.
+    It looks at every tap of every window. Where windows overlap, a masked load of few channels would soon follow a
+    masked store of some of them, and processors wait for such stores to reach the cache.
     """
     if dtype.kind != "f" or offset_bytes > 4 or config.DISABLE_JIT:
         return False
-    return _apart(window) or 2 * channels >= lanes(dtype.itemsize)
+    length = lanes(dtype.itemsize)
+    return _apart(window) or (2 * channels >= length and window.taps * -(-channels // length) <= channels)
 
 
 def route(gy: Array, offset: Array, gx: Array, window: Window, nanoseconds: float) -> None:
@@ -370,7 +387,9 @@ def route(gy: Array, offset: Array, gx: Array, window: Window, nanoseconds: floa
     nanoseconds : float
         What all of it costs, about.
     """
+    channels = gx.shape[4]
     parallel_for(
-        _make_route(gy.itemsize, offset.itemsize), gx.shape[0] * gx.shape[1] * gx.shape[2], gy, offset, gx, window,
+        _make_route(gy.itemsize, offset.itemsize, channels % lanes(gy.itemsize) != 0),
+        gx.shape[0] * gx.shape[1] * gx.shape[2], gy.ctypes.data, offset.ctypes.data, gx.reshape(-1), channels, window,
         int(not _apart(window)), nanoseconds=nanoseconds,
     )  # fmt: skip

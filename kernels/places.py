@@ -76,7 +76,7 @@ def _native(place: Array) -> Array:
     return contiguous(place, dtype)
 
 
-def _block(batch: int, channels: int) -> int:
+def channel_block(batch: int, channels: int) -> int:
     """Return how many channels one work item owns: all, unless there are fewer images than threads.
 
     Narrow blocks stride through memory and are several times slower. Results do not depend on it.
@@ -134,7 +134,7 @@ def route(gy: Array, place: Array, size: Axes) -> Array:
     inner = compute_dtype(gy.dtype, function)
     gx = np.zeros((gy.shape[0], *size, gy.shape[4]), inner)
     if gx.size and gy.size:
-        block = _block(gx.shape[0], gx.shape[4])
+        block = channel_block(gx.shape[0], gx.shape[4])
         parallel_for(
             _route_blocks, gx.shape[0] * -(-gx.shape[4] // block), _flat(contiguous(gy, inner)),
             _flat(_native(place)), _flat(gx), block,
@@ -254,7 +254,7 @@ def last_writes(index: Array, size: Axes) -> Array:
     place = np.full(index.shape, volume, place_dtype(volume))
     if index.size and volume:
         taken = np.zeros((index.shape[0], volume, index.shape[4]), np.uint8)
-        block = _block(index.shape[0], index.shape[4])
+        block = channel_block(index.shape[0], index.shape[4])
         parallel_for(
             _last_write_blocks, index.shape[0] * -(-index.shape[4] // block),
             _flat(contiguous(index, np.dtype(np.int64))), taken, _flat(place), block,

@@ -28,6 +28,7 @@ from .arrays import by_memory, compute_dtype, contiguous, empty_apart
 from .emitter import lanes
 from .geometry import AXES, Window, check_windows_see
 from .jit import kernel
+from .places import channel_block
 from .threads import parallel_for
 from .transposition import channels_last
 
@@ -72,17 +73,6 @@ def offset_dtype(window: Window) -> np.dtype[Any]:
         if window.taps - 1 <= np.iinfo(candidate).max:
             return np.dtype(candidate)
     raise ValueError(f"the window has {window.taps} taps, more than 2**32")
-
-
-@functools.lru_cache(maxsize=256)
-def _tap_table(window: Window, ties: str) -> NDArray[np.int64]:
-    """Return the taps in the order in which they win ties: rows of (kd, kh, kw, number), shape (K, 4)."""
-    number = np.arange(window.taps, dtype=np.int64)
-    kd, kh, kw = np.unravel_index(number, window.kernel)
-    table = np.stack([kd, kh, kw, number], axis=1).astype(np.int64)
-    if ties == "column":
-        table = table[np.lexsort((kd, kh, kw))]  # the last key counts most: column, then row, then depth
-    return table  # never to be written: it is made once
 
 
 # ---------------------------------------------------------------- maximum pooling
@@ -174,20 +164,25 @@ def max_pool(x: Array, window: Window, ties: str = "row") -> tuple[Array, Array]
     source = channels_last(x, inner)
     y, offset = empty_apart(shape, inner, source), empty_apart(shape, offset_dtype(window), source)
     if y.size:
-        table, nanoseconds = _tap_table(window, ties), y.size * window.taps / ELEMENTS_PER_NANOSECOND
+        nanoseconds = y.size * window.taps / ELEMENTS_PER_NANOSECOND
         if inner.kind == "f" and not config.DISABLE_JIT:
-            maximum.max_pool(source, y, offset, window, table, nanoseconds)
+            maximum.max_pool(source, y, offset, window, ties, nanoseconds)
         else:
             rows = shape[0] * shape[1] * shape[2]
+            table = maximum.tap_table(window, ties)
             parallel_for(_max_pool_rows, rows, source, y, offset, window, table, nanoseconds=nanoseconds)
     return y.astype(x.dtype.newbyteorder("="), copy=False), offset
 
 
 @kernel
-def _route_rows(start: int, stop: int, gy: Array, offset: Array, gx: Array, window: Window) -> None:
-    """Compute the rows ``start <= row < stop`` of `gx`, row ``(n * D + d) * H + h``; `gx` is modified in place.
+def _route_blocks(
+    start: int, stop: int, gy: Array, offset: Array, gx: Array, window: Window, taps: Array, channels: int, block: int
+) -> None:
+    """Compute the channel blocks ``start <= item < stop`` of `gx`, item ``n * blocks + b``; `gx` is modified in place.
 
-    Each row collects from the windows that read it, tap by tap, what `gy` has where `offset` is the tap.
+    `gy`, `offset` and `gx`, which begins with zeros, are flat. Rows of `taps` are (kd, kh, kw, number). Windows are
+    taken from the last to the first one, so that what meets in an element is added up in the order of the taps, as
+    `maximum.route` does it.
     """
     depth, height, width = window.size
     taps_d, taps_h, taps_w = window.kernel
@@ -195,32 +190,39 @@ def _route_rows(start: int, stop: int, gy: Array, offset: Array, gx: Array, wind
     dilation_d, dilation_h, dilation_w = window.dilation
     before_d, before_h, before_w = window.before
     out_d, out_h, out_w = window.out
-    channels = gx.shape[4]
-    for row in range(start, stop):
-        h = row % height
-        d = row // height % depth
-        n = row // height // depth
-        gx[n, d, h, :, :] = 0
-        for kd in range(taps_d):
-            steps_d = d + before_d - kd * dilation_d
-            od = steps_d // stride_d
-            if steps_d < 0 or steps_d % stride_d != 0 or od >= out_d:
-                continue
-            for kh in range(taps_h):
-                steps_h = h + before_h - kh * dilation_h
-                oh = steps_h // stride_h
-                if steps_h < 0 or steps_h % stride_h != 0 or oh >= out_h:
-                    continue
-                for kw in range(taps_w):
-                    tap = (kd * taps_h + kh) * taps_w + kw
-                    for ow in range(out_w):
-                        w = ow * stride_w + kw * dilation_w - before_w
-                        if w < 0 or w >= width:
+    blocks = (channels + block - 1) // block
+    count = taps.shape[0]
+    distances = np.empty(count, np.int64)
+    for k in range(count):
+        d, h, w = taps[k, 0] * dilation_d, taps[k, 1] * dilation_h, taps[k, 2] * dilation_w
+        distances[k] = ((d * height + h) * width + w) * channels
+    for item in range(start, stop):
+        n, first = item // blocks, item % blocks * block
+        last = min(first + block, channels)
+        for od in range(out_d - 1, -1, -1):
+            d0 = od * stride_d - before_d
+            for oh in range(out_h - 1, -1, -1):
+                h0 = oh * stride_h - before_h
+                inside = d0 >= 0 and d0 + (taps_d - 1) * dilation_d < depth
+                inside = inside and h0 >= 0 and h0 + (taps_h - 1) * dilation_h < height
+                row, target = ((n * out_d + od) * out_h + oh) * out_w, ((n * depth + d0) * height + h0) * width
+                for ow in range(out_w - 1, -1, -1):
+                    w0 = ow * stride_w - before_w
+                    whole = inside and w0 >= 0 and w0 + (taps_w - 1) * dilation_w < width
+                    at, to = (row + ow) * channels, (target + w0) * channels
+                    for c in range(first, last):
+                        tap = np.int64(offset[at + c])
+                        if tap >= count:
                             continue
-                        target, source, winner = gx[n, d, h, w], gy[n, od, oh, ow], offset[n, od, oh, ow]
-                        for c in range(channels):
-                            old, share = target[c], source[c]
-                            target[c] = old + share if winner[c] == tap else old
+                        if not whole:
+                            d, h, w = (
+                                d0 + taps[tap, 0] * dilation_d,
+                                h0 + taps[tap, 1] * dilation_h,
+                                w0 + taps[tap, 2] * dilation_w,
+                            )
+                            if d < 0 or d >= depth or h < 0 or h >= height or w < 0 or w >= width:
+                                continue
+                        gx[to + distances[tap] + c] += gy[at + c]
 
 
 def max_pool_route(gy: Array, offset: Array, window: Window) -> Array:
@@ -249,8 +251,8 @@ def max_pool_route(gy: Array, offset: Array, window: Window) -> Array:
 
     Notes
     -----
-    Cost ``N * OD*OH*OW * C * KD*KH*KW`` comparisons. Every element of the result collects its own sum, tap by
-    tap, so that no two threads add to the same place.
+    Cost ``N * OD*OH*OW * C * KD*KH*KW`` comparisons, or, with few channels or many taps, one addition for each
+    element of `gy`. Sums are taken tap by tap, and no two threads add to the same place.
     """
     function = "max_pool_route"
     gy, offset = np.asarray(gy), np.asarray(offset)
@@ -267,8 +269,12 @@ def max_pool_route(gy: Array, offset: Array, window: Window) -> Array:
         if maximum.serves_route(inner, offset.itemsize, window, gx.shape[4]):
             maximum.route(source, winner, gx, window, nanoseconds)
         else:
-            rows = gx.shape[0] * gx.shape[1] * gx.shape[2]
-            parallel_for(_route_rows, rows, source, winner, gx, window, nanoseconds=nanoseconds)
+            block = channel_block(gx.shape[0], gx.shape[4])
+            gx.fill(0)
+            parallel_for(
+                _route_blocks, gx.shape[0] * -(-gx.shape[4] // block), source.reshape(-1), winner.reshape(-1),
+                gx.reshape(-1), window, maximum.tap_table(window, "row"), gx.shape[4], block, nanoseconds=nanoseconds,
+            )  # fmt: skip
     return gx.astype(gy.dtype.newbyteorder("="), copy=False)
 
 

@@ -36,7 +36,7 @@ Tables = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 ELEMENTS_PER_NANOSECOND = 2.0
 
 # Rows of fewer elements than this are summed faster with channels last, if there is a vector of them.
-SHORT_ROW = 48
+SHORT_ROW = 24
 
 
 # ---------------------------------------------------------------- tables
@@ -359,10 +359,9 @@ def _volumes(size: Axes, out: Axes, dtype: np.dtype[Any], first: int) -> Array:
 
 
 def _lay(array: Array, inner: np.dtype[Any], size: Axes, out: Axes) -> tuple[Array, int]:
-    """Return `array` as it lies in memory and its first spatial axis; channels last where short rows would be summed."""
+    """Return `array` as it lies in memory, and its first spatial axis; with channels last if its rows are short."""
     laid, first = by_memory(array)
-    rows = min(size[2], out[2])
-    if first == 2 and 1 < rows < SHORT_ROW and array.shape[4] >= lanes(inner.itemsize):
+    if first == 2 and out[2] > 1 and size[2] < SHORT_ROW and array.shape[4] >= lanes(inner.itemsize):
         return channels_last(array, inner), 1
     return contiguous(laid, inner), first
 

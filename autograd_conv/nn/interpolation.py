@@ -136,7 +136,7 @@ def interpolate(
     -----
     With scale :math:`s` (elements for each output), output :math:`i` lies at :math:`s (i + 1/2) - 1/2`, or with
     `align_corners` at :math:`i (n - 1) / (m - 1)`. Along each axis this is a sparse matrix. Axes are taken one after
-    the other, those that shrink first. Cost: one product for each entry of a matrix and each element of the other
+    the other. Cost: one product for each entry of a matrix and each element of the other
     axes. Nothing is saved for the gradient, which is the transposed matrices in turn; derivatives of every order
     exist.
 
@@ -198,9 +198,5 @@ def interpolate(
         (axis, _axis_map(mode, n, out, factor, bool(align_corners), bool(antialias), single))
         for axis, n, out, factor in zip(spatial, sizes, outs, factors)
     ]
-    # What shrinks goes first, so that the rest is less work; among those that grow, the last axis, where memory is
-    # read one by one, does not have to wait for the others to grow.
-    ratio = {axis: out / n for axis, n, out in zip(spatial, sizes, outs)}
-    steps.sort(key=lambda step: (ratio[step[0]], -step[0] if ratio[step[0]] > 1 else step[0]))
     result: Tensor = apply(resample, x, steps=tuple(steps))
     return result

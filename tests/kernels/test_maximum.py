@@ -35,11 +35,14 @@ def _values(rng, shape, kind, dtype):
 def _plain(x, gy, window, ties):
     """The loops that serve integers too."""
     y = np.empty((x.shape[0], *window.out, x.shape[4]), x.dtype)
-    offset, gx = np.empty(y.shape, np.uint8), np.empty(x.shape, x.dtype)
+    offset, gx = np.empty(y.shape, np.uint8), np.zeros(x.shape, x.dtype)
     pooling._max_pool_rows(
-        0, y.shape[0] * y.shape[1] * y.shape[2], x, y, offset, window, pooling._tap_table(window, ties)
+        0, y.shape[0] * y.shape[1] * y.shape[2], x, y, offset, window, pooling.maximum.tap_table(window, ties)
     )
-    pooling._route_rows(0, x.shape[0] * x.shape[1] * x.shape[2], gy, offset, gx, window)
+    table = pooling.maximum.tap_table(window, "row")
+    pooling._route_blocks(
+        0, x.shape[0], gy.ravel(), offset.ravel(), gx.reshape(-1), window, table, x.shape[4], x.shape[4]
+    )
     return y, offset, gx
 
 
@@ -79,7 +82,7 @@ def test_nothing_is_written_beyond_the_last_channel(rng, channels):
     x = rng.standard_normal((1, 1, 4, 4, channels)).astype(np.float32)
     rooms = np.full(1 + 4 * channels + 64, 7.0, np.float32), np.full(1 + 4 * channels + 64, 7, np.uint8)
     y, offset = (room[1 : 1 + 4 * channels].reshape(1, 1, 2, 2, channels) for room in rooms)
-    pooling.maximum.max_pool(x, y, offset, window, pooling._tap_table(window, "row"), 0.0)
+    pooling.maximum.max_pool(x, y, offset, window, "row", 0.0)
     np.testing.assert_array_equal(y[0, 0], x.reshape(2, 2, 2, 2, channels).max((1, 3)))
     for room in rooms:
         assert room[0] == 7
