@@ -136,21 +136,51 @@ def channels_last(array: Array, dtype: Any) -> Array:
     """
     if array.dtype != dtype or array.flags.c_contiguous or array.ndim < 3 or 1 in (array.shape[-1], array.size):
         return contiguous(array, dtype)
-    first = np.moveaxis(array, -1, 1)
-    pixels = int(np.prod(first.shape[2:]))
-    if (
-        config.DISABLE_JIT
-        or not first.flags.c_contiguous
-        or dtype.itemsize not in _TRANSPOSE_ROWS
-        or dtype.kind != "f"
-        or not array.size
-    ):
+    first = array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
+    if not (first.flags.c_contiguous and _has_tiles(array)):
         return contiguous(array, dtype)
-    source = contiguous(first, dtype).reshape(first.shape[0], first.shape[1], pixels)
-    target = empty_apart((source.shape[0], pixels, source.shape[1]), dtype, source)
-    blocks = -(-pixels // lanes(dtype.itemsize))
+    return _transposed(first.reshape(*first.shape[:2], -1)).reshape(array.shape)
+
+
+def channels_first(array: Array) -> Array:
+    """Return an array (N, C, ...) in row-major order.
+
+    Parameters
+    ----------
+    array : ndarray, shape (N, C, ...)
+        Any strides. Fast if it is the view of an array (N, ..., C) that is C-contiguous.
+
+    Returns
+    -------
+    ndarray, shape (N, C, ...), C-contiguous
+        The array itself if it lies so, else a copy.
+
+    Notes
+    -----
+    At most one pass over memory.
+    """
+    if array.ndim < 3 or array.flags.c_contiguous or not _has_tiles(array):
+        return np.ascontiguousarray(array)
+    last = array.transpose(0, *range(2, array.ndim), 1)
+    if not last.flags.c_contiguous:
+        return np.ascontiguousarray(array)
+    return _transposed(last.reshape(array.shape[0], -1, array.shape[1])).reshape(array.shape)
+
+
+def _has_tiles(array: Array) -> bool:
+    dtype = array.dtype
+    served = dtype.kind == "f" and dtype.itemsize in _TRANSPOSE_ROWS and dtype.isnative
+    return served and array.size > 0 and not config.DISABLE_JIT
+
+
+def _transposed(array: Array) -> Array:
+    """The last two axes of `array` (N, A, B), C-contiguous, exchanged: a fresh array (N, B, A)."""
+    images, rows, columns = array.shape
+    source = contiguous(array, array.dtype)
+    target = empty_apart((images, columns, rows), source.dtype, source)
+    blocks = -(-columns // lanes(source.itemsize))
     parallel_for(
-        _TRANSPOSE_ROWS[dtype.itemsize], source.shape[0] * blocks, source, target, blocks,
+        _TRANSPOSE_ROWS[source.itemsize], images * blocks, source, target, blocks,
         nanoseconds=2 * target.nbytes / BYTES_PER_NANOSECOND,
     )  # fmt: skip
-    return target.reshape(array.shape)
+    return target
