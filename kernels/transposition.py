@@ -147,13 +147,7 @@ def channels_last(array: Array, dtype: Any) -> Array:
     plan = _plan(array.shape, array.strides, array.dtype, dtype)
     if plan is None:
         return contiguous(array, dtype)
-    source = contiguous(array.transpose(plan.order), dtype).reshape(plan.source)
-    target = empty_apart(plan.target, dtype, source)
-    parallel_for(
-        _TRANSPOSE_ROWS[target.itemsize], plan.items, source, target, plan.blocks,
-        nanoseconds=2 * target.nbytes / BYTES_PER_NANOSECOND,
-    )  # fmt: skip
-    return target.reshape(array.shape)
+    return _transposed(array.transpose(plan.order).reshape(plan.source)).reshape(array.shape)
 
 
 def channels_second(array: Array) -> Array:
@@ -166,9 +160,6 @@ class _Plan(NamedTuple):
 
     order: tuple[int, ...]
     source: tuple[int, int, int]
-    target: tuple[int, int, int]
-    items: int
-    blocks: int
 
 
 @functools.lru_cache(maxsize=512)
@@ -184,9 +175,7 @@ def _plan(
     order = (0, len(shape) - 1, *range(1, len(shape) - 1))
     if _lies(shape, strides, range(len(shape)), dtype.itemsize) or not _lies(shape, strides, order, dtype.itemsize):
         return None
-    batch, pixels, channels = shape[0], math.prod(shape[1:-1]), shape[-1]
-    blocks = -(-pixels // lanes(dtype.itemsize))
-    return _Plan(order, (batch, channels, pixels), (batch, pixels, channels), batch * blocks, blocks)
+    return _Plan(order, (shape[0], shape[-1], math.prod(shape[1:-1])))
 
 
 def _lies(shape: tuple[int, ...], strides: tuple[int, ...], order: Sequence[int], itemsize: int) -> bool:
@@ -197,3 +186,47 @@ def _lies(shape: tuple[int, ...], strides: tuple[int, ...], order: Sequence[int]
             return False
         step *= shape[axis]
     return True
+
+
+def channels_first(array: Array) -> Array:
+    """Return an array (N, C, ...) in row-major order.
+
+    Parameters
+    ----------
+    array : ndarray, shape (N, C, ...)
+        Any strides. Fast if it is the view of an array (N, ..., C) that is C-contiguous.
+
+    Returns
+    -------
+    ndarray, shape (N, C, ...), C-contiguous
+        The array itself if it lies so, else a copy.
+
+    Notes
+    -----
+    At most one pass over memory.
+    """
+    if array.ndim < 3 or array.flags.c_contiguous or not _has_tiles(array):
+        return np.ascontiguousarray(array)
+    last = array.transpose(0, *range(2, array.ndim), 1)
+    if not last.flags.c_contiguous:
+        return np.ascontiguousarray(array)
+    return _transposed(last.reshape(array.shape[0], -1, array.shape[1])).reshape(array.shape)
+
+
+def _has_tiles(array: Array) -> bool:
+    dtype = array.dtype
+    served = dtype.kind == "f" and dtype.itemsize in _TRANSPOSE_ROWS and dtype.isnative
+    return served and array.size > 0 and not config.DISABLE_JIT
+
+
+def _transposed(array: Array) -> Array:
+    """The last two axes of `array` (N, A, B), C-contiguous, exchanged: a fresh array (N, B, A)."""
+    images, rows, columns = array.shape
+    source = contiguous(array, array.dtype)
+    target = empty_apart((images, columns, rows), source.dtype, source)
+    blocks = -(-columns // lanes(source.itemsize))
+    parallel_for(
+        _TRANSPOSE_ROWS[source.itemsize], images * blocks, source, target, blocks,
+        nanoseconds=2 * target.nbytes / BYTES_PER_NANOSECOND,
+    )  # fmt: skip
+    return target

@@ -72,6 +72,7 @@ FORMULAS: dict[str, dict[str, str]] = {
     "divide": {"x": "gx = gy / y", "y": "gy' = -gy * x / y^2"},
     "exp": {"x": "gx = gy * exp(x) = gy * ans"},
     "expand_dims": {"x": _BACK},
+    "flatten": {"x": _BACK},
     "getitem": {"x": "gx = 0 but where elements were read: there their cotangents, added up"},
     "linear": {
         "x": "y = x w^T + bias, so  gx = gy w",

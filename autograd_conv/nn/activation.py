@@ -143,7 +143,8 @@ def own_references() -> int:
     counting = _Counting(lambda x: x + 1.0, name="counting").defvjp(x=lambda g: g + 1.0)
     token = STATE.set(State(True, ()))
     try:
-        (counting(Tensor(1.0, requires_grad=True)) * 2.0).backward()
+        # The last one counts, whose cotangent is the fresh result of a rule. Nobody can watch this primitive.
+        counting(counting(Tensor(1.0, requires_grad=True))).backward()
     finally:
         STATE.reset(token)
     return counting.counted  # type: ignore[attr-defined]

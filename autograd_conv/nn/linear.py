@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+import autograd_conv.kernels as kernels
+
 from ..ops.linalg import array_product, product
 from ..primitive import primitive
-from ..tensor import ArrayLike, Tensor, as_tensor
+from ..tensor import ArrayLike, Tensor, as_tensor, raw
+from .activation import LARGE
 from .operands import apply, check_numeric, is_usual, normalize_axis, operand
 
 __all__ = ["flatten", "linear"]
@@ -96,6 +99,14 @@ def _refuse(x: Any, w: Any, b: Any) -> None:
         )
 
 
+@primitive(name="flatten")
+def _flatten(x: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray:
+    return kernels.transposition.channels_first(x).reshape(shape)
+
+
+_flatten.defvjp(x=lambda g, x_shape: g.reshape(x_shape))
+
+
 def flatten(input: ArrayLike, start_axis: int = 1, end_axis: int = -1) -> Tensor:
     """Make one axis of several, in row-major order.
 
@@ -132,5 +143,8 @@ def flatten(input: ArrayLike, start_axis: int = 1, end_axis: int = -1) -> Tensor
             f"flatten: argument 'start_axis' is {start_axis}, but argument 'end_axis' is {end_axis} of "
             f"{x.ndim} axes; it must not stand behind"
         )
-    size = math.prod(x.shape[start : end + 1])
-    return x.reshape((*x.shape[:start], size, *x.shape[end + 1 :]))
+    shape = (*x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :])
+    if x.size < LARGE or raw(x).flags.c_contiguous:
+        return x.reshape(shape)
+    result: Tensor = _flatten(x, shape=shape)  # transposed in blocks
+    return result

@@ -206,6 +206,20 @@ def test_flatten(rng):
     assert nn.flatten(np.zeros((0, 3, 4))).shape == (0, 12)
     assert nn.flatten(np.zeros((2, 3))).shape == (2, 3)
     check_vjp(lambda x: nn.flatten(x) ** 2, x, max_elements=5)
+    for dtype, axes in (
+        (np.float32, (0, 3, 1, 2)),
+        (np.float64, (0, 3, 1, 2)),
+        (np.float32, (2, 0, 3, 1)),
+        (">f4", (0, 3, 1, 2)),
+    ):
+        large = rng.standard_normal((18, 19, 11, 21)).astype(dtype).transpose(axes)  # transposed in blocks, and tails
+        t = ac.tensor(large, requires_grad=True)
+        y = nn.flatten(t)
+        np.testing.assert_array_equal(y.data, large.reshape(len(large), -1))
+        g = rng.standard_normal(y.shape).astype(dtype)
+        y.backward(g)
+        assert y.dtype == t.grad.dtype == large.dtype
+        np.testing.assert_array_equal(t.grad, g.reshape(large.shape))
     with pytest.raises(IndexError, match="flatten: argument 'start_axis' is 1, but argument 'input' has 1 axes"):
         nn.flatten(np.zeros(3))
     with pytest.raises(ValueError, match="flatten: argument 'start_axis' is 2, but argument 'end_axis' is 1"):
