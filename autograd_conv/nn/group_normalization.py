@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import elementwise
+from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor, raw
 from .normalization import batch_norm
 from .operands import check_flags, check_floating, count, integer, number, operand
@@ -47,11 +48,36 @@ def _affine(function: str, y: Tensor, weight: Any, bias: Any, shape: tuple[int, 
     return y
 
 
+@primitive(name="standardize", multiple=True)
+def _standardized(x: np.ndarray, *, axes: tuple[int, ...], eps: float) -> tuple[np.ndarray, np.ndarray]:
+    """z = (x - mean) s, and s = 1 / sqrt(variance + eps), with the n elements along `axes` for mean and variance."""
+    inner = x.astype(np.float32) if x.dtype == np.float16 else x
+    n = max(math.prod([x.shape[axis] for axis in axes]), 1)
+    z = inner - np.add.reduce(inner, axes, keepdims=True) / n
+    s = 1 / np.sqrt(np.add.reduce(z * z, axes, keepdims=True) / n + eps)
+    z *= s
+    return z.astype(x.dtype, copy=False), s
+
+
+def _standardized_x(g: Any, ans: Any, axes: tuple[int, ...]) -> Any:
+    """s (gz - mean(gz) - z mean(gz z)) - (s^2/n) z gs: in terms of the outputs, so that nothing else is saved."""
+    gz, gs = g
+    z, s = ans
+    n = max(z.size // max(s.size, 1), 1)
+    slope = (gz * z).sum(axis=axes, keepdims=True) / n
+    gx = s * (gz - gz.sum(axis=axes, keepdims=True) / n - z * slope)
+    if isinstance(gs, Tensor) or gs.any():  # only derivatives of higher order depend on s
+        gx = gx - z * (gs * s * s / n)
+    return gx
+
+
+_standardized.defvjp(x=_standardized_x)
+
+
 def _standardize(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
     """``(x - mean) / sqrt(var + eps)`` over `axes`."""
-    centred = x - x.mean(axis=axes, keepdims=True)
-    variance = (centred * centred).mean(axis=axes, keepdims=True)
-    return centred / elementwise.sqrt(variance + eps)
+    z: Tensor = _standardized(x, axes=axes, eps=eps)[0]
+    return z
 
 
 def layer_norm(

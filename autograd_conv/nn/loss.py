@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ops import elementwise
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw, wrap
 from .activation import gate, log_of, log_softmax_along, logistic, shifted, softmax_along, softplus_of
@@ -20,7 +21,7 @@ def _reduce(losses: Any, reduction: str) -> Any:
     """The sum or the mean of losses, or all of them; the mean of none is NaN."""
     if reduction == "none":
         return losses
-    total = np.sum(losses)
+    total = losses.sum()
     if reduction == "sum":
         return total
     return total / losses.size if losses.size else total + np.nan
@@ -420,10 +421,7 @@ def mse_loss(input: ArrayLike, target: ArrayLike, reduction: str = "mean", weigh
     check_real(function, input=x)
     t = _beside(function, "target", x, target)
     _check_same_shape(function, x, t)
-    difference = np.subtract(x, t)
-    if not isinstance(difference, Tensor):
-        difference = wrap(np.asarray(difference))
-    squares = np.square(difference)
+    squares = elementwise.square(elementwise.subtract(x, t))
     if weight is None:
         plain: Tensor = _reduce(squares, reduction)
         return plain

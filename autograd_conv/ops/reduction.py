@@ -232,7 +232,7 @@ def _var_vjp(g: Any, x: Any, axis: Any, ddof: float) -> Any:
 
 
 def _centred(x: Any, axis: Any) -> Any:
-    return x - np.mean(x, axis=axis, keepdims=True)
+    return x - _mean.unary(x, {"axis": axis, "dtype": None, "keepdims": True})
 
 
 def _std_vjp(g: Any, x: Any, ans: Any, axis: Any, ddof: float) -> Any:
@@ -242,12 +242,20 @@ def _std_vjp(g: Any, x: Any, ans: Any, axis: Any, ddof: float) -> Any:
     return _var_vjp(slope, x, axis, ddof)
 
 
-_var = primitive(
-    lambda x, *, axis=None, dtype=None, ddof=0, keepdims=False: np.var(x, axis, dtype, ddof=ddof, keepdims=keepdims),
-    name="var",
-).defvjp(x=_var_vjp)
+def _var_forward(x: Any, *, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    """``np.var``, without its detours for numbers that it adds up in their own type."""
+    if dtype is not None or x.dtype not in _MEANT or not x.size or _count(x.shape, axis) <= ddof:
+        return np.var(x, axis, dtype, ddof=ddof, keepdims=keepdims)
+    count = _count(x.shape, axis)
+    centred = x - _add_up(x, axis, None, None, True) / count
+    return _add_up(centred * centred, axis, None, None, keepdims) / (count - ddof)
+
+
+_var = primitive(_var_forward, name="var").defvjp(x=_var_vjp)
 _std = primitive(
-    lambda x, *, axis=None, dtype=None, ddof=0, keepdims=False: np.std(x, axis, dtype, ddof=ddof, keepdims=keepdims),
+    lambda x, *, axis=None, dtype=None, ddof=0, keepdims=False: np.sqrt(
+        _var_forward(x, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims)
+    ),
     name="std",
 ).defvjp(x=_std_vjp)
 
