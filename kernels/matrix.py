@@ -144,8 +144,8 @@ def panel_tile(shape: Shape) -> Any:
 
         - `a`, `a_row`, `a_step`: number (r, k) of A lies at ``a + r * a_row + k * a_step``;
         - `b`: address of a panel of B, of which these are the first columns; ``steps >= 1``;
-        - `add`: whether to add to what is in C; else sums begin with the V * L numbers at `columns_start` plus, for
-          row r, number r of those at `rows_start`;
+        - `add`: whether to add to what is in C; else sums begin with number j of those at `columns_start`, j the
+          column, plus number r of those at `rows_start`;
         - `c`, `c_row`: number (r, j) of C lies at ``c + r * c_row``, plus j numbers;
         - `rows`, `columns`: how many there are. Rows beyond them repeat the last one, columns are left alone;
         - `rectify`: whether to store 0 in place of what is 0 or less. NaN stays NaN.
@@ -176,7 +176,7 @@ def panel_tile(shape: Shape) -> Any:
         builder.cbranch(builder.icmp_signed("==", add, emit.constant(0)), fresh, present)
 
         builder.position_at_end(fresh)
-        first = [emit.load(emit.pointer(columns_start), v * emit.length) for v in range(shape.vectors)]
+        first = [emit.load_masked(emit.pointer(columns_start), v * emit.length, masks[v]) for v in range(shape.vectors)]
         number = [emit.broadcast(builder.gep(emit.pointer(rows_start), [row])) for row in at]
         begin = emit.grid(lambda r, v: builder.fadd(first[v], number[r]))
         builder.branch(loop)
@@ -585,8 +585,8 @@ def multiply(
         rectify, get_num_threads(),
     )  # fmt: skip
     columns_at = rows_at = _NOTHING_AT
-    if columns is not None:  # with room for the whole of the last tile
-        columns = np.concatenate([columns, np.zeros(VECTORS * lanes(size))], dtype=a.dtype)
+    if columns is not None:
+        columns = np.ascontiguousarray(columns, a.dtype)
         columns_at = columns.ctypes.data
     if rows is not None:
         rows = np.ascontiguousarray(rows, a.dtype)
