@@ -43,7 +43,7 @@ SLICE_BYTES = 256 * 1024
 
 # Pixels of a block: so many that loading a slice from the third-level cache (about 10 GB/s a core) takes a small
 # part of the time in which they are multiplied with it, at 2 * pixels flop for each number loaded.
-BLOCK_PIXELS = 192
+BLOCK_PIXELS = 384
 
 
 @functools.cache

@@ -35,6 +35,7 @@ from .emitter import Emitter, Shape, side
 
 __all__ = [
     "copy_tile",
+    "fetch",
     "gather_tile",
     "outer_tile",
     "product_tile",
@@ -591,6 +592,17 @@ def shift_tile(rows: int) -> Any:
         return types.void(*(types.int64,) * 4), generate
 
     return tile
+
+
+@intrinsic
+def fetch(typingctx, address):  # type: ignore[no-untyped-def]
+    """Ask for the cache line at an address, for compiled code; see `Emitter.prefetch`."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        Emitter(builder, Shape(8, 1, 1)).prefetch(args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
 
 
 @intrinsic

@@ -51,7 +51,7 @@ from .keeping import Kept
 from .packing import NUMBERS_PER_NANOSECOND
 from .products import FLOP_PER_NANOSECOND
 from .threads import get_num_threads, parallel_for
-from .tile import outer_tile, product_tile
+from .tile import fetch, outer_tile, product_tile
 from .transforms import Minimal, kernel_gradient_transform, kernel_transform, transform
 from .transposition import channels_last
 from .workspace import scratch
@@ -263,6 +263,9 @@ def _make_correlations(minimal: Minimal, shape: Shape) -> Any:
                             for r in range(rows):
                                 row_table[r] = patch_base + (point * patch_plane + (low + r) * padded) * itemsize
                                 place_table[r] = product_base + (point * product_plane + (low + r) * columns) * itemsize
+                                following = row_table[r] + (patch_plane + skip) * itemsize  # the next point's
+                                for line in range(0, run * itemsize, 64):
+                                    fetch(following + line)
                             tile(
                                 row_table.ctypes.data, 1, run, skip, matrix, begin, place_table.ctypes.data, columns,
                                 point_plane * itemsize,
