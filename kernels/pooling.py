@@ -476,15 +476,11 @@ def _average_rows(
                 for i in range(line.size):
                     line[i] += values[i]
                 continue
-            by = divisor[places[k] * x_width : (places[k] + 1) * x_width]
-            if q == 1:
-                for i in range(line.size):
-                    line[i] += values[i] / by[i]
-            else:
-                for ow in range(x_width):
-                    part, one, sums = by[ow], values[ow * q : (ow + 1) * q], line[ow * q : (ow + 1) * q]
-                    for c in range(q):
-                        sums[c] += one[c] / part
+            for ow in range(x_width):
+                by = divisor[places[k] * x_width + ow]
+                one, sums = values[ow * q : (ow + 1) * q], line[ow * q : (ow + 1) * q]
+                for c in range(q):
+                    sums[c] += one[c] / by
         for k in range(spans.shape[0]):
             shift, low, high = spans[k, 0], spans[k, 1], spans[k, 2]
             if q > 1:
@@ -501,22 +497,13 @@ def _average_rows(
                     target[i * stride] += source[i]
             else:
                 source, target = line[low * stride + shift :], total[low:high]
-                if stride == 2:  # a constant, for which there are vector instructions
-                    for i in range(target.size):
-                        target[i] += source[2 * i]
-                else:
-                    for i in range(target.size):
-                        target[i] += source[i * stride]
+                for i in range(target.size):
+                    target[i] += source[i * stride]
         if not spread:
-            by = divisor[r * width : (r + 1) * width]
-            if q == 1:
-                for i in range(total.size):
-                    total[i] /= by[i]
-            else:
-                for ow in range(width):
-                    part, sums = by[ow], total[ow * q : (ow + 1) * q]
-                    for c in range(q):
-                        sums[c] /= part
+            for ow in range(width):
+                by, sums = divisor[r * width + ow], total[ow * q : (ow + 1) * q]
+                for c in range(q):
+                    sums[c] /= by
         r += 1
         if r == rows:
             p, r = p + 1, 0

@@ -333,9 +333,9 @@ def row_outer_tile(
             sums = _repeat(emit, "row", rows, [zero] * (lines * taps * size), row)
             for m in range(lines):
                 line = _entry(emit, targets, emit.constant(m))
-                for row in range(taps * size):
-                    pointer = _address(emit, line, _times(emit, row, target_stride))
-                    total = builder.fadd(emit.load(pointer, 0), sums[m * taps * size + row])
+                for place in range(taps * size):
+                    pointer = _address(emit, line, _times(emit, place, target_stride))
+                    total = builder.fadd(emit.load(pointer, 0), sums[m * taps * size + place])
                     builder.store(total, emit.vector_at(pointer, 0)).align = itemsize
             return context.get_dummy_value()
 

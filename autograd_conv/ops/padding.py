@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..dispatch import implements
+from ..kernels.order import memory_order
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw
 from .conversion import asarray
@@ -21,9 +22,12 @@ __all__ = ["pad", "repeat", "tile"]
 
 
 def _pad_forward(x: Any, *, widths: Any, value: Any) -> Any:
-    """`x` inside an array of `value`; negative widths crop."""
+    """`x` inside an array of `value`, in the memory order of `x`; negative widths crop."""
     shape = tuple([n + before + after for n, (before, after) in zip(x.shape, widths)])
-    out = np.full(shape, value, x.dtype) if value else np.zeros(shape, x.dtype)
+    order = memory_order(x)
+    extents = [shape[axis] for axis in order]
+    out = np.full(extents, value, x.dtype) if value else np.zeros(extents, x.dtype)
+    out = out.transpose(sorted(range(x.ndim), key=order.__getitem__))
     inside, kept = [], []
     for n, (before, after) in zip(x.shape, widths):
         kept.append(slice(-before if before < 0 else 0, n + after if after < 0 else n))

@@ -111,4 +111,6 @@ def test_which_cases_the_two_rooms_serve():
     assert not planes.serves(Window.of("test", (32, 32), 9, 1, 4), 1, 1)
     assert grouped.serves(4, 1, 1, 8)
     assert not grouped.serves(4, 1, 1, 1)
-    assert not grouped.serves(4, 1, 2, 8)
+    assert grouped.serves(4, 1, 2, 8)
+    assert not grouped.serves(4, 1, 5, 8)
+    assert not grouped.serves(4, 3, 3, 8)
