@@ -13,6 +13,7 @@ a second that a program which never convolves should not pay.
 | ``jit`` | the ``kernel`` decorator: Numba's compilation with a cache that cannot fail |
 | ``correlation`` | correlation, its input gradient, its weight gradient |
 | ``products``, ``outer`` | ... in register tiles: sums of matrix products, and of outer products |
+| ``cutting``, ``blocking`` | ... how the weight gradient is cut into tiles, and where everything lies |
 | ``gather`` | ... which source pixels a target pixel needs |
 | ``pixels``, ``narrow`` | ... products with channels, and, of few channels, with pixels in the lanes of vectors |
 | ``grouped``, ``planes`` | small groups and depthwise: channels last, and planes as they lie |
