@@ -14,6 +14,7 @@ a second that a program which never convolves should not pay.
 | ``jit`` | the ``kernel`` decorator: Numba's compilation with a cache that cannot fail |
 | ``correlation`` | correlation, its input gradient, its weight gradient |
 | ``products``, ``outer`` | ... in register tiles: sums of matrix products, and of outer products |
+| ``cutting``, ``blocking`` | ... how the weight gradient is cut into tiles, and where everything lies |
 | ``gather`` | ... which source pixels a target pixel needs |
 | ``matrix``, ``pointwise`` | matrix products; kernels of one tap as such products of arrays as they lie |
 | ``pixels``, ``shallow`` | ... products with channels in the lanes of vectors: of many terms, and of few |

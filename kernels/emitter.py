@@ -11,7 +11,7 @@ import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils
 
-__all__ = ["Emitter", "Shape", "in_vectors", "lanes", "outer_shape", "register_count", "side", "tile_shape"]
+__all__ = ["Emitter", "Shape", "in_vectors", "lanes", "register_count", "side", "tile_shape"]
 
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 
@@ -83,23 +83,9 @@ def tile_shape(itemsize: int, columns: int) -> Shape:
     return Shape(itemsize, rows[vectors], vectors)
 
 
-# Rows and vectors for the weight gradient, whose rows of A come from few addresses: there are registers for more of
-# them. Of shapes that waste the same, the first is taken.
-_OUTER_SHAPES = {32: ((12, 2), (8, 3), (24, 1), (28, 1), (4, 5)), 16: ((6, 2), (4, 3), (12, 1))}
-
-
 def side(rows: int) -> int:
     """How many rows of a tile of the weight gradient lie side by side."""
     return 4 if rows % 4 == 0 else 2
-
-
-@functools.cache
-def outer_shape(itemsize: int, rows: int, columns: int) -> Shape:
-    """The shape of tile of the weight gradient that computes the least beyond so many rows and columns."""
-    shapes = [Shape(itemsize, r, v) for r, v in _OUTER_SHAPES[register_count()]]
-    return min(
-        shapes, key=lambda shape: -(-rows // shape.rows) * shape.rows * -(-columns // shape.columns) * shape.columns
-    )
 
 
 def in_vectors(itemsize: int, inputs: int, outputs: int, groups: int) -> bool:

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from .emitter import Emitter, Shape
 
-__all__ = ["copy_padded", "copy_rows", "transpose_rows", "transpose_table"]
+__all__ = ["add_vectors", "copy_padded", "copy_rows", "transpose_rows", "transpose_table"]
 
 _I64 = ir.IntType(64)
 
@@ -172,30 +172,88 @@ def transpose_rows(itemsize: int, length: int) -> Any:
 
 @functools.cache
 def transpose_table(itemsize: int) -> Any:
-    """Make a function for compiled code that transposes L rows of L numbers, wherever the rows lie.
+    """Make a function for compiled code that transposes a block of up to L by L numbers, wherever its rows lie.
 
     Returns
     -------
     intrinsic
-        ``tile(source, table, target, target_stride)``, all int64, addresses and distances in bytes: row i lies at
-        ``source + table[i]``; `table` is the address of ``int64[L]``.
+        ``tile(source, table, target, target_stride, columns, rows)``, all int64, addresses and distances in bytes:
+        ``target[j, i] = source[i, j]`` for ``i < rows`` and ``j < columns``, and nothing else is written. Row i lies at
+        ``source + table[i]``; `table` is the address of ``int64[L]``, of which all rows are read.
     """
     shape = Shape(itemsize, 1, 1)
 
     @intrinsic
-    def tile(typingctx, source, table, target, target_stride):  # type: ignore[no-untyped-def]
-        signature = types.void(*(types.int64,) * 4)
+    def tile(typingctx, source, table, target, target_stride, columns, rows):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 6)
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            source, table, target, target_stride = args
+            source, table, target, target_stride, columns, rows = args
             emit = Emitter(builder, shape)
             table = builder.inttoptr(table, _I64.as_pointer())
-            rows = []
+            mask, full = emit.masks(columns)[0], emit.masks(rows)[0]
+            lines = []
             for i in range(emit.length):
                 place = builder.load(builder.gep(table, [emit.constant(i)]))
-                rows.append(emit.load(emit.pointer(builder.add(source, place)), 0))
-            for j, value in enumerate(emit.transposed(rows)):
-                _store(emit, value, builder.add(target, builder.mul(target_stride, emit.constant(j))))
+                lines.append(emit.load_masked(emit.pointer(builder.add(source, place)), 0, mask))
+            for j, value in enumerate(emit.transposed(lines)):
+                with builder.if_then(builder.icmp_signed("<", emit.constant(j), columns)):
+                    address = builder.add(target, builder.mul(target_stride, emit.constant(j)))
+                    emit.store_masked(value, emit.pointer(address), 0, full)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+@functools.cache
+def add_vectors(itemsize: int) -> Any:
+    """Make a function for compiled code that adds up vectors.
+
+    Returns
+    -------
+    intrinsic
+        ``tile(source, distance, count, target, columns, check)``, all int64, addresses and distances in bytes: the sum
+        of `count` vectors, at least 1, that are `distance` apart, in their order, goes to `target`, of both the first
+        `columns` numbers. Zero times each sum is added to the vector at `check`.
+    """
+    shape = Shape(itemsize, 1, 1)
+
+    @intrinsic
+    def tile(typingctx, source, distance, count, target, columns, check):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 6)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            source, distance, count, target, columns, check = args
+            emit = Emitter(builder, shape)
+            loop, end = (builder.function.append_basic_block(f"add.{name}") for name in ("vector", "end"))
+            mask = emit.masks(columns)[0]
+            zero = ir.Constant(emit.vector, None)
+            first, second = emit.load_masked(emit.pointer(source), 0, mask), builder.add(source, distance)
+            before = builder.block
+            builder.cbranch(builder.icmp_signed(">", count, emit.constant(1)), loop, end)
+
+            builder.position_at_end(loop)
+            k, here, total = builder.phi(_I64), builder.phi(_I64), builder.phi(emit.vector)
+            new = builder.fadd(total, emit.load_masked(emit.pointer(here), 0, mask))
+            following = builder.add(k, emit.constant(1))
+            for phi, begin, after in (
+                (k, emit.constant(1), following),
+                (here, second, builder.add(here, distance)),
+                (total, first, new),
+            ):
+                phi.add_incoming(begin, before)
+                phi.add_incoming(after, loop)
+            builder.cbranch(builder.icmp_signed("<", following, count), loop, end)
+
+            builder.position_at_end(end)
+            result = builder.phi(emit.vector)
+            result.add_incoming(first, before)
+            result.add_incoming(new, loop)
+            emit.store_masked(result, emit.pointer(target), 0, mask)
+            present = emit.load(emit.pointer(check), 0)
+            emit.store(builder.call(emit.fma, [result, zero, present]), emit.pointer(check), 0)
             return context.get_dummy_value()
 
         return signature, generate

@@ -363,28 +363,34 @@ def terms_tile(itemsize: int, rows: int, lengths: tuple[int, ...]) -> Any:
 
 
 @functools.cache
-def outer_tile(shape: Shape) -> Any:
+def outer_tile(shape: Shape, beside: int = 0, swapped: bool = False) -> Any:
     """Make the tile of the weight gradient, a function for compiled code.
 
-    Rows of A are numbers at constant distances from the place of a step. Groups of `emitter.side` of them lie side by
-    side, so that few distances have to be kept in registers.
+    Rows of A are numbers at constant distances from the place of a step. Groups of them lie side by side, so that few
+    distances have to be kept in registers.
 
     Parameters
     ----------
     shape : Shape
+    beside : int
+        ``q``: how many rows of A lie side by side, a divisor of R; 0 for `emitter.side`.
+    swapped : bool
+        Whether it is B that lies where the table says, and A whose steps are at equal distances.
 
     Returns
     -------
     intrinsic
-        ``tile(a, table, steps, moves, b, b_stride, target, fresh, ahead, ahead_table)``, all int64, addresses and
+        ``tile(a, table, steps, moves, b, stride, target, fresh, ahead, also, ahead_table)``, all int64, addresses and
         distances in bytes:
 
-        - `a`, `table`, `moves`: A[step, r] lies at ``a + table[step] + moves[r // q]``, plus ``r % q`` numbers, with
-          ``q = side(R)``; `table` is the address of ``int64[steps]``, `moves` of ``int64[R // q]``;
-        - `b`: address of row 0 of B; rows are `b_stride` apart;
+        - `a`, `table`, `moves`: A[step, r] lies at ``a + table[step] + moves[r // q]``, plus ``r % q`` numbers;
+          `table` is the address of ``int64[steps]``, `moves` of ``int64[R // q]``;
+        - `b`: address of row 0 of B; rows are `stride` apart. If `swapped`, they are at ``b + table[step]``, and
+          A[step, r] at ``a + step * stride + moves[r // q]``;
         - `target`: address of the result, C-contiguous;
         - `fresh`: whether to store the sums; else they are added to what `target` holds;
-        - `ahead`, `ahead_table`: each step asks for the cache line at ``ahead + ahead_table[step]``, for later.
+        - `ahead`, `also`, `ahead_table`: each step asks for the cache lines at ``ahead + ahead_table[step]`` and
+          ``also + ahead_table[step]``, for later.
 
     Notes
     -----
@@ -392,13 +398,14 @@ def outer_tile(shape: Shape) -> Any:
 
     ``2 * R * V * L * steps`` flop.
     """
+    together = beside or side(shape.rows)
 
     @intrinsic
-    def tile(typingctx, a, table, steps, moves, b, b_stride, target, fresh, ahead, ahead_table):  # type: ignore[no-untyped-def]
-        signature = types.void(*(types.int64,) * 10)
+    def tile(typingctx, a, table, steps, moves, b, stride, target, fresh, ahead, also, ahead_table):  # type: ignore[no-untyped-def]
+        signature = types.void(*(types.int64,) * 11)
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            a, table, steps, moves, b, b_stride, target, fresh, ahead, ahead_table = args
+            a, table, steps, moves, b, stride, target, fresh, ahead, also, ahead_table = args
             emit = Emitter(builder, shape)
             rows, vectors = shape.rows, shape.vectors
             integers = _I64.as_pointer()
@@ -407,31 +414,35 @@ def outer_tile(shape: Shape) -> Any:
             zero = ir.Constant(emit.vector, None)
             table, moves = builder.inttoptr(table, integers), builder.inttoptr(moves, integers)
             ahead_table = builder.inttoptr(ahead_table, integers)
-            beside = side(rows)
             places = [
-                builder.add(a, builder.load(builder.gep(moves, [emit.constant(q)]))) for q in range(rows // beside)
+                builder.add(a, builder.load(builder.gep(moves, [emit.constant(q)]))) for q in range(rows // together)
             ]
             before = builder.block
             builder.branch(loop)
 
             builder.position_at_end(loop)
             step = builder.phi(_I64)
-            b_step = builder.phi(_I64)
+            regular = builder.phi(_I64)
             sums = emit.phis()
             step.add_incoming(emit.constant(0), before)
-            b_step.add_incoming(b, before)
+            regular.add_incoming(emit.constant(0) if swapped else b, before)
             _connect(sums, emit.grid(lambda r, v: zero), before)
             pixel = builder.load(builder.gep(table, [step]))
-            emit.prefetch(builder.add(ahead, builder.load(builder.gep(ahead_table, [step]))))
+            b_step = regular
+            if swapped:
+                b_step, pixel = builder.add(b, pixel), regular
+            line = builder.load(builder.gep(ahead_table, [step]))
+            for address in (ahead, also):
+                emit.prefetch(builder.add(address, line))
             right = [emit.load(emit.pointer(b_step), v * emit.length) for v in range(vectors)]
             new: list[list[Any]] = []
             for r in range(rows):
-                place = emit.pointer(builder.add(places[r // beside], pixel))
-                left = emit.broadcast(builder.gep(place, [emit.constant(r % beside)]))
+                place = emit.pointer(builder.add(places[r // together], pixel))
+                left = emit.broadcast(builder.gep(place, [emit.constant(r % together)]))
                 new.append([builder.call(emit.fma, [left, right[v], sums[r][v]]) for v in range(vectors)])
             next_step = builder.add(step, emit.constant(1))
             step.add_incoming(next_step, loop)
-            b_step.add_incoming(builder.add(b_step, b_stride), loop)
+            regular.add_incoming(builder.add(regular, stride), loop)
             _connect(sums, new, loop)
             builder.cbranch(builder.icmp_signed("<", next_step, steps), loop, end)
 

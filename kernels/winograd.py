@@ -322,7 +322,7 @@ def _make_outers(minimal: Minimal, shape: Shape) -> Any:
                 at = a + low * itemsize
                 tile(
                     at, table.ctypes.data, count, moves.ctypes.data, b, columns * itemsize,
-                    target + low * columns * itemsize, fresh, at, table.ctypes.data,
+                    target + low * columns * itemsize, fresh, at, at, table.ctypes.data,
                 )  # fmt: skip
 
     @kernel

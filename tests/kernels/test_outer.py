@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from autograd_conv.kernels import correlation, outer
+from autograd_conv.kernels import blocking, correlation, outer
 from autograd_conv.kernels.emitter import lanes
 from autograd_conv.kernels.geometry import Window
 from hypothesis import given, settings
@@ -57,11 +57,14 @@ CASES = {
     "slab": ((9, 8), (3, 3), 1, 1, 1, 3, 16, 32, 1),
     "slab, rows beyond the last": ((9, 8), (3, 3), (2, 1), 1, 1, 2, 8, 48, 1),
     "channels filled up to four": ((9, 8), (3, 3), 1, ((1, 2), (0, 3)), (2, 1), 2, 33, 47, 1),
-    "unfolded by rows of the kernel": ((9, 8), (5, 5), 1, 2, 1, 2, 6, 16, 1),
-    "unfolded by taps": ((9, 8), (3, 3), 1, 2, 2, 2, 3, 20, 1),
+    "runs of kernel rows": ((9, 8), (5, 5), 1, 2, 1, 2, 6, 16, 1),
+    "runs of taps": ((9, 8), (3, 3), 1, 2, 2, 2, 3, 20, 1),
     "one channel": ((28, 28), (3, 3), 1, 1, 1, 2, 1, 32, 1),
+    "no padding": ((9, 8), (5, 5), 1, 0, 1, 2, 6, 16, 1),
+    "no padding, stride": ((12, 13), (3, 3), (3, 2), 0, 1, 2, 5, 34, 1),
     "swapped": ((12, 13), (3, 3), 1, 1, 1, 2, 8, 5, 1),
     "swapped, one output": ((12, 13), (3, 3), 2, 1, 1, 2, 40, 1, 1),
+    "one tap, swapped": ((12, 13), (1, 1), 1, 0, 1, 2, 16, 80, 1),
     "one tap": ((9, 8), (1, 1), 1, 0, 1, 2, 70, 40, 1),
     "one tap, pixels left out": ((19, 18), (1, 1), (2, 3), 0, 1, 2, 20, 30, 1),
     "stride and dilation with a common divisor": ((19, 40), (3, 3), (2, 4), ((3, 0), (1, 2)), (4, 2), 2, 12, 30, 1),
@@ -71,7 +74,7 @@ CASES = {
     "groups of eight": ((9, 8), (3, 3), 1, 1, 1, 2, 16, 16, 2),
     "one axis": ((700,), (3,), 2, 1, 1, 2, 6, 30, 1),
     "three axes": ((5, 9, 8), (3, 2, 3), (1, 2, 1), 1, 1, 2, 4, 30, 1),
-    "three axes, unfolded": ((5, 9, 8), (2, 2, 3), (1, 2, 2), 1, (1, 2, 2), 2, 6, 30, 1),
+    "three axes, runs of kernel rows": ((5, 9, 8), (2, 2, 3), (1, 2, 2), 1, (1, 2, 2), 2, 6, 30, 1),
     "five vectors": ((9, 8), (3, 3), 1, 1, 1, 2, 8, 80, 1),
 }
 
@@ -84,22 +87,22 @@ def test_each_way(case, dtype):
 
 
 @pytest.mark.parametrize("most", [1, 7, 30, 150])
-@pytest.mark.parametrize("case", ["slab", "unfolded by rows of the kernel", "swapped", "three axes", "groups"])
+@pytest.mark.parametrize("case", ["slab", "runs of kernel rows", "swapped", "three axes", "groups", "no padding"])
 def test_blocks_that_end_along_every_axis(case, most, monkeypatch):
     """Blocks of one pixel, of parts of a row, of rows, of planes and of images; the last one is smaller."""
-    monkeypatch.setattr(outer, "LEAST_BLOCK_PIXELS", most)
-    monkeypatch.setattr(outer, "MOST_BLOCK_PIXELS", most)
-    outer._plan.cache_clear()
+    monkeypatch.setattr(blocking, "LEAST_BLOCK_PIXELS", most)
+    monkeypatch.setattr(blocking, "MOST_BLOCK_PIXELS", most)
+    blocking.plan.cache_clear()
     try:
         size, kernel, stride, padding, dilation, *counts = CASES[case]
         _check(size, kernel, stride, padding, dilation, *counts, np.float32)
     finally:
-        outer._plan.cache_clear()
+        blocking.plan.cache_clear()
 
 
 def test_boxes_cover_every_pixel_once_and_lie_side_by_side():
     for out, most in itertools.product([(2, 3, 4, 5), (7, 1, 1, 9), (1, 1, 1, 1000)], [1, 4, 5, 11, 20, 60, 10**6]):
-        box = outer._box(out, most)
+        box = blocking._box(out, most)
         assert np.prod(box) <= most
         partial = [axis for axis in range(4) if box[axis] < out[axis]]
         if partial:  # along the first such axis boxes follow each other: beyond it, all is whole
@@ -143,7 +146,7 @@ def test_padding_times_infinity_is_zero(channels, outputs, special):
         np.testing.assert_allclose(gw[..., 1:], clean[..., 1:], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["slab", "unfolded by rows of the kernel", "swapped", "groups", "five vectors"])
+@pytest.mark.parametrize("case", ["slab", "runs of kernel rows", "swapped", "groups", "five vectors", "one channel"])
 def test_bitwise_equal_for_every_number_of_threads(case, eager_threads):
     size, kernel, stride, padding, dilation, batch, channels, outputs, groups = CASES[case]
     window = Window.of("test", size, kernel, stride, padding, dilation)
