@@ -141,7 +141,7 @@ def _crowds(distance: int) -> bool:
     return distance >= 256 and distance % 128 == 0
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def plan(
     itemsize: int, batch: int, channels: int, outputs: int, groups: int, window: Window, x_first: bool, gy_first: bool,
     outputs_first: bool, threads: int,
