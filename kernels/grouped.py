@@ -104,6 +104,7 @@ def _make(itemsize: int, size: int, pixels: int, taps: int, step: int, spacing: 
         parts = taps_w // taps
         tables = np.empty((3, shift_d.size * shift_h.size * parts), np.int64)
         offsets, matrices, places = tables[0], tables[1], tables[2]
+        lowest = max(shift_h[0], shift_h[shift_h.size - 1])  # shifts rise or fall
         # Positions from `low` to `high` have all their taps inside.
         low = (step_w - 1 - shift_w[0]) // step_w
         high = (width - 1 - shift_w[taps_w - 1]) // step_w + 1
@@ -123,7 +124,7 @@ def _make(itemsize: int, size: int, pixels: int, taps: int, step: int, spacing: 
                             matrices[lines] = ((kd * shift_h.size + kh) * taps_w + part * taps) * size * packed_row
                             lines += 1
             # The lowest row that the next row of positions will read.
-            h_next = min((h_at + 1) * step_h + shift_h[shift_h.size - 1], height - 1)
+            h_next = min((h_at + 1) * step_h + lowest, height - 1)
             ahead = d_at * step_d * stride_d + h_next * stride_h + shift_w[taps_w - 1] * stride_w
             image = source[n].ctypes.data
             place = target[n, d_at * out_d + first_d, h_at * out_h + first_h].ctypes.data
