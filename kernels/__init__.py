@@ -42,6 +42,7 @@ a second that a program which never convolves should not pay.
 | ``regions`` | pools over regions given by tables: adaptive, global, fractional |
 | ``places`` | routing by flat indices: gradients of these pools, unpooling |
 | ``columns`` | windows as columns of a matrix, and back: im2col, col2im |
+| ``softmax`` | softmax, its logarithm, cross entropy, row by row |
 | ``special`` | error, gamma and polygamma functions |
 | ``peak`` | what this machine can do at most, measured |
 | ``order`` | in which order axes lie in memory |
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from . import regions as regions
     from . import resampling as resampling
     from . import sampling as sampling
+    from . import softmax as softmax
     from . import special as special
     from . import steps as steps
     from . import tables as tables
@@ -88,7 +90,7 @@ if TYPE_CHECKING:
 __all__ = [
     "geometry", "threads", "arrays", "naive", "jit", "channelwise", "correlation", "emitter", "formulations",
     "winograd", "keeping", "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions",
-    "places", "columns", "order", "tables", "resampling", "sampling", "special", "steps", "workspace", "peak",
+    "places", "columns", "order", "tables", "resampling", "sampling", "softmax", "special", "steps", "workspace", "peak",
     "matrix",
 ]  # fmt: skip
 

@@ -466,8 +466,15 @@ def log_of(total: np.ndarray, classes: int) -> np.ndarray:
     return np.log(total) if classes else np.full_like(total, -np.inf)
 
 
+def has_long_rows(x: np.ndarray, axis: int) -> bool:
+    """Whether `kernels.softmax` serves `x`, and there is enough of it to be worth loading the compiler for."""
+    return x.size >= LARGE and kernels.softmax.serves(x, axis)
+
+
 @primitive(name="softmax")
 def softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
+    if has_long_rows(x, axis):
+        return kernels.softmax.forward(x, False)
     exponentials, _ = shifted(x, axis)
     np.exp(exponentials, out=exponentials)
     exponentials /= np.add.reduce(exponentials, axis, keepdims=True)
@@ -476,13 +483,43 @@ def softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
 
 @primitive(name="log_softmax")
 def log_softmax_along(x: np.ndarray, *, axis: int) -> np.ndarray:
+    if has_long_rows(x, axis):
+        return kernels.softmax.forward(x, True)
     exponents, _ = shifted(x, axis)
     exponents -= log_of(np.add.reduce(np.exp(exponents), axis, keepdims=True), x.shape[axis])
     return exponents.astype(x.dtype, copy=False)
 
 
-softmax_along.defvjp(x=lambda g, ans, axis: ans * (g - (g * ans).sum(axis=axis, keepdims=True)))
-log_softmax_along.defvjp(x=lambda g, ans, axis: g - np.exp(ans) * g.sum(axis=axis, keepdims=True))
+@primitive(name="softmax_gradient")
+def _softmax_gradient(g: np.ndarray, y: np.ndarray, *, axis: int) -> np.ndarray:
+    """y * (g - sum(g * y)), for the output y of softmax."""
+    if has_long_rows(y, axis) and g.dtype == y.dtype:
+        return kernels.softmax.backward(g, y, False)
+    result: np.ndarray = y * (g - np.add.reduce(g * y, axis, keepdims=True))
+    return result
+
+
+@primitive(name="log_softmax_gradient")
+def _log_softmax_gradient(g: np.ndarray, y: np.ndarray, *, axis: int) -> np.ndarray:
+    """g - exp(y) * sum(g), for the output y of log_softmax."""
+    if has_long_rows(y, axis) and g.dtype == y.dtype:
+        return kernels.softmax.backward(g, y, True)
+    result: np.ndarray = g - np.exp(y) * np.add.reduce(g, axis, keepdims=True)
+    return result
+
+
+softmax_along.defvjp(x=lambda g, ans, axis: _softmax_gradient(g, ans, axis=axis))
+log_softmax_along.defvjp(x=lambda g, ans, axis: _log_softmax_gradient(g, ans, axis=axis))
+_softmax_gradient.defvjp(
+    g=lambda v, y, axis: _softmax_gradient(v, y, axis=axis),
+    y=lambda v, g, y, axis: (
+        v * (g - np.sum(g * y, axis=axis, keepdims=True)) - g * np.sum(v * y, axis=axis, keepdims=True)
+    ),
+)
+_log_softmax_gradient.defvjp(
+    g=lambda v, y, axis: v - np.sum(v * np.exp(y), axis=axis, keepdims=True),
+    y=lambda v, g, y, axis: -v * np.exp(y) * np.sum(g, axis=axis, keepdims=True),
+)
 
 
 def softmax(input: ArrayLike, axis: int = -1) -> Tensor:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+import autograd_conv.kernels as kernels
+
 from ..ops import elementwise
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw, wrap
-from .activation import gate, log_of, log_softmax_along, logistic, shifted, softmax_along, softplus_of
+from .activation import gate, has_long_rows, log_of, log_softmax_along, logistic, shifted, softmax_along, softplus_of
 from .operands import apply, check_choice, check_floating, check_numeric, check_real, integer, is_usual, number, operand
 
 __all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "mse_loss", "nll_loss"]
@@ -159,9 +161,14 @@ def _weighted_mean(losses: Any, divisor: float, reduction: str) -> Any:
 def _index_cross_entropy(x: np.ndarray, *, classes: _Classes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """weight * (log(sum(exp(x))) - x[target]); with the maxima, and the sums of exponentials below them."""
     axis = classes.axis
-    exponents, top = shifted(x, axis)
-    total = np.add.reduce(np.exp(exponents), axis, keepdims=True)
-    losses = log_of(total, x.shape[axis]).squeeze(axis) - classes.chosen(exponents)
+    if has_long_rows(x, axis):
+        top, total = kernels.softmax.sums(x)
+        with np.errstate(invalid="ignore", over="ignore"):
+            losses = np.log(total).squeeze(axis) - (classes.chosen(x) - top.squeeze(axis))
+    else:
+        exponents, top = shifted(x, axis)
+        total = np.add.reduce(np.exp(exponents), axis, keepdims=True)
+        losses = log_of(total, x.shape[axis]).squeeze(axis) - classes.chosen(exponents)
     losses *= classes.weight
     if not classes.complete:
         losses = np.where(classes.index.squeeze(axis) >= 0, losses, 0)
@@ -176,6 +183,8 @@ def _index_cross_entropy_gradient(
 
     `top` and `total` are those of `x`: the rule with respect to `x` accounts for how they depend on it.
     """
+    if has_long_rows(x, classes.axis):
+        return kernels.softmax.entropy_backward(x, top, total, classes.index, g * classes.weight)
     with np.errstate(invalid="ignore", over="ignore"):
         gradient = np.exp(x - top)
         gradient /= total
