@@ -31,6 +31,10 @@ ENVIRONMENT = "AUTOGRAD_CONV_NUM_THREADS"
 # of them before it is split.
 SERIAL_NANOSECONDS = 100_000
 
+# While the pool waits awake, because a job has just ended, less is split, too: what one thread has written and others
+# have read takes it ten times as long to write again, so that every step of a layer is better done by all of them.
+AWAKE_NANOSECONDS = 25_000
+
 # The share of a thread is divided into so many parts at most, so that who is done early finds some to take over.
 PARTS_PER_THREAD = 4
 
@@ -188,7 +192,8 @@ class _Pool:
         self.signals: list[Signal] = []
         self.natives: list[int] = []
         self.parallel = _usable_cpus() > 1
-        self.avoided, self.placed = -1, 0.0
+        self.avoided, self.placed = -1, -PLACE_SECONDS
+        self.ended = -1.0  # when the last job did
 
     def resize(self, size: int) -> int:
         """Start threads until there are `size`, and return how many there are (the system may refuse)."""
@@ -204,7 +209,7 @@ class _Pool:
                 self.size += 1
                 if thread.native_id is not None:
                     self.natives.append(thread.native_id)
-                self.avoided = -1
+                self.avoided, self.placed = -1, -PLACE_SECONDS  # it is still where it was born
             return self.size
 
     def shrink(self, size: int) -> None:
@@ -213,6 +218,10 @@ class _Pool:
             while self.size > size:
                 self.queue.put(None)
                 self.size -= 1
+
+    def is_awake(self) -> bool:
+        """Whether the threads are likely to watch for a job just now."""
+        return self.posted is not None and time.perf_counter() - self.ended < IDLE_MICROSECONDS * 1e-6
 
     def borrow_signal(self) -> "Signal | None":
         """A signal whose value is 0, or None if nobody watches signals here."""
@@ -356,7 +365,9 @@ def set_num_threads(n: int) -> None:
 
 def threads_for(nanoseconds: float) -> int:
     """Return how many threads take part in work that takes so long on one."""
-    return get_num_threads() if nanoseconds >= SERIAL_NANOSECONDS else 1
+    if nanoseconds >= SERIAL_NANOSECONDS or (nanoseconds >= AWAKE_NANOSECONDS and _pool.is_awake()):
+        return get_num_threads()
+    return 1
 
 
 def parallel_for(kernel: Callable[..., object], count: int, *args: Any, nanoseconds: float = float("inf")) -> None:
@@ -373,7 +384,7 @@ def parallel_for(kernel: Callable[..., object], count: int, *args: Any, nanoseco
         Passed on.
     nanoseconds : float
         An estimate of what all of the work costs on one thread. Work below 0.1 milliseconds stays on the
-        calling thread.
+        calling thread, unless others wait awake.
 
     Raises
     ------
@@ -402,3 +413,4 @@ def parallel_for(kernel: Callable[..., object], count: int, *args: Any, nanoseco
         if done is not None:
             done.value = 0
             pool.signals.append(done)
+        pool.ended = time.perf_counter()
