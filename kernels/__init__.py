@@ -90,8 +90,8 @@ if TYPE_CHECKING:
 __all__ = [
     "geometry", "threads", "arrays", "naive", "jit", "channelwise", "correlation", "emitter", "formulations",
     "winograd", "keeping", "transposition", "im2col", "padpad", "kronecker", "pooling", "rectifier", "regions",
-    "places", "columns", "order", "tables", "resampling", "sampling", "softmax", "special", "steps", "workspace", "peak",
-    "matrix",
+    "places", "columns", "order", "tables", "resampling", "sampling", "softmax", "special", "steps", "workspace",
+    "peak", "matrix",
 ]  # fmt: skip
 
 
