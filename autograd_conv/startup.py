@@ -49,11 +49,11 @@ def warmup(dtypes: Iterable[Any] = ("float32",)) -> float:
     It trains tiny networks for one step, through the public functions, so that what they use is ready:
 
     - convolution in two dimensions with bias, forward and both gradients, of NCHW arrays and of channels-last ones:
-      first layers (one channel, three), 3x3 with half a vector and one to four vectors of output channels (register
-      tiles differ in width), 1x1 with stride 1 (whose loop computes large matrix products too) and 2, depthwise, and
-      for float32 Winograd's;
-    - ReLU, maximum and average pooling (2x2, global), batch normalization, a linear layer, cross-entropy, each with its
-      gradients;
+      first layers (one channel, three; 3x3 and 5x5), 3x3 with half a vector to four vectors of output channels
+      (register tiles differ in width), 1x1 with stride 1 (whose loop computes large matrix products too) and 2,
+      depthwise, and for float32 Winograd's;
+    - ReLU, maximum and average pooling (of whole vectors of channels and of half ones), batch normalization, a linear
+      layer, cross-entropy, each with its gradients;
     - steps of `optim.SGD` with momentum and of `optim.Adam`.
 
     All sizes, strides, paddings and kernel extents share these kernels. Others (transposed convolution is among the
@@ -94,7 +94,7 @@ def warmup(dtypes: Iterable[Any] = ("float32",)) -> float:
 
 def _train(dtype: np.dtype[Any]) -> None:
     length = kernels.emitter.lanes(dtype.itemsize)
-    widths = [length // 2, *[count * length for count in (1, 2, 3, 4)]]
+    widths = [length // 2, length, 3 * length // 2, *[count * length for count in (2, 3, 4)]]
     methods = ("direct", "winograd") if dtype == np.float32 else ("direct",)
     for channels, layout in ((1, "NCHW"), (3, "NHWC")):
         parameters: list[Tensor] = []
@@ -112,7 +112,7 @@ def _network(
     methods: tuple[str, ...],
     parameters: list[Tensor],
 ) -> Tensor:
-    """The loss of a network on two images of 16 x 16 pixels; its parameters are appended to `parameters`."""
+    """The loss of a network on two images of 32 x 32 pixels; its parameters are appended to `parameters`."""
 
     def parameter(*shape: int) -> Tensor:
         parameters.append(tensor(np.full(shape, 0.01, dtype), requires_grad=True))
@@ -123,11 +123,12 @@ def _network(
         return nn.conv2d(x, weight, parameter(outputs), padding=size // 2, groups=groups, **settings)
 
     # Pictures as they come: the first layer converts them, or finds their channels last in memory.
-    images = np.zeros((2, channels, 16, 16), dtype)
+    images = np.zeros((2, channels, 32, 32), dtype)
     if layout == "NHWC":
-        images = np.zeros((2, 16, 16, channels), dtype).transpose(0, 3, 1, 2)
+        images = np.zeros((2, 32, 32, channels), dtype).transpose(0, 3, 1, 2)
     x = tensor(images, requires_grad=True)
-    for width in widths:
+    x = nn.max_pool2d(convolve(x, widths[0]) + convolve(x, widths[0], size=5), 2)
+    for width in widths[1:]:
         x = nn.relu(convolve(x, width))
     x = nn.max_pool2d(x, 2)
     x = nn.batch_norm(x, None, None, parameter(x.shape[1]), parameter(x.shape[1]), training=True)

@@ -158,8 +158,8 @@ def panel_tile(shape: Shape) -> Any:
     def body(builder: Any, *args: Any) -> None:
         a, a_row, a_step, steps, b, add, columns_start, rows_start, c, c_row, rows, columns, rectify = args
         emit = Emitter(builder, shape)
-        names = ("fresh", "present", "step", "decide", "rectify", "store", "whole", "part", "end")
-        fresh, present, loop, decide, rectified, store, whole, part, end = (
+        names = ("fresh", "present", "step", "join", "joined", "decide", "rectify", "store", "whole", "part", "end")
+        fresh, present, loop, join, joined, decide, rectified, store, whole, part, end = (
             builder.function.append_basic_block(name) for name in names
         )
         masks = emit.masks(columns)
@@ -181,7 +181,7 @@ def panel_tile(shape: Shape) -> Any:
         begin = emit.grid(lambda r, v: builder.fadd(first[v], number[r]))
         builder.branch(loop)
         builder.position_at_end(present)
-        old = emit.grid(lambda r, v: emit.load_masked(targets[r], v * emit.length, masks[v]))
+        nothing = ir.Constant(emit.vector, None)
         builder.branch(loop)
 
         builder.position_at_end(loop)
@@ -203,21 +203,32 @@ def panel_tile(shape: Shape) -> Any:
             phi.add_incoming(after, loop)
         for r in range(shape.rows):
             for v in range(shape.vectors):
-                for value, block in ((begin, fresh), (old, present), (new, loop)):
-                    sums[r][v].add_incoming(value[r][v], block)
-        builder.cbranch(builder.icmp_signed("<", following, steps), loop, decide)
+                for value, block in ((begin[r][v], fresh), (nothing, present), (new[r][v], loop)):
+                    sums[r][v].add_incoming(value, block)
+        builder.cbranch(builder.icmp_signed("<", following, steps), loop, join)
 
+        # What is in C is added to the sum of these steps, which began with 0: long sums keep their precision.
+        builder.position_at_end(join)
+        builder.cbranch(builder.icmp_signed("==", add, emit.constant(0)), decide, joined)
+        builder.position_at_end(joined)
+        both = emit.grid(lambda r, v: builder.fadd(new[r][v], emit.load_masked(targets[r], v * emit.length, masks[v])))
+        builder.branch(decide)
         builder.position_at_end(decide)
+        total = emit.phis()
+        for r in range(shape.rows):
+            for v in range(shape.vectors):
+                total[r][v].add_incoming(new[r][v], join)
+                total[r][v].add_incoming(both[r][v], joined)
         builder.cbranch(builder.icmp_signed("!=", rectify, emit.constant(0)), rectified, store)
         builder.position_at_end(rectified)
         zero = ir.Constant(emit.vector, None)
-        cut = emit.grid(lambda r, v: builder.select(builder.fcmp_ordered("<=", new[r][v], zero), zero, new[r][v]))
+        cut = emit.grid(lambda r, v: builder.select(builder.fcmp_ordered("<=", total[r][v], zero), zero, total[r][v]))
         builder.branch(store)
         builder.position_at_end(store)
         last = emit.phis()
         for r in range(shape.rows):
             for v in range(shape.vectors):
-                last[r][v].add_incoming(new[r][v], decide)
+                last[r][v].add_incoming(total[r][v], decide)
                 last[r][v].add_incoming(cut[r][v], rectified)
         builder.cbranch(builder.icmp_signed(">=", columns, emit.constant(shape.columns)), whole, part)
         for block, masked in ((whole, False), (part, True)):

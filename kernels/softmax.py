@@ -90,7 +90,7 @@ def _ordered(typingctx, bits):  # type: ignore[no-untyped-def]
 
 # Without the licence to reorder: rounding by addition and subtraction would be left out.
 @kernel(fastmath={"contract"}, **INNER)
-def _exponentials(x: Array, shift: float, y: Array) -> None:
+def _exponentials(x: Array, shift: Any, y: Array) -> None:
     """Compute y = exp(x - shift), where the difference is not positive, or NaN."""
     for c in range(x.size):
         value = x[c] - shift
