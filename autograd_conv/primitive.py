@@ -12,8 +12,8 @@ parameters say, by their names, what it needs*, and that is all that a record ke
 name                value
 ==================  ======================================================================================
 an argument's name  the array that was passed (for ``*arrays``: the tuple of all of them)
-``<arg>_shape``     its shape (the array itself is not kept)
-``<arg>_dtype``     its dtype
+``<arg>shape_of``     its shape (the array itself is not kept)
+``<arg>dtype_of``     its dtype
 ``ans``             the output (a tuple, if there are several)
 a residual's name   what the forward returned beside its output for just this purpose
 a setting's name    the setting
@@ -36,7 +36,6 @@ import math
 import weakref
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from operator import itemgetter
 from sys import getrefcount
 from typing import Any
 
@@ -45,12 +44,24 @@ import numpy as np
 from . import memory
 from .errors import AutodiffError, explain_failure
 from .memory import SEALS, next_number, settle
+from .plans import (
+    ANSWER,
+    ARGUMENT,
+    DTYPE,
+    INDEX,
+    RESIDUAL,
+    SETTING,
+    SHAPE,
+    Plan,
+    Plans,
+    Rule,
+    picker,
+    shape_of,
+)  # fmt: skip
 from .tape import STATE, Output, Record, keep, made_at, new_record
 from .tensor import Tensor, raw, wrap
 
-__all__ = ["ONES", "PRIMITIVES", "ZEROS", "Primitive", "primitive", "repeat_to", "unbroadcast"]
-
-Rule = Callable[..., Any]
+__all__ = ["PRIMITIVES", "Primitive", "primitive", "repeat_to", "unbroadcast"]
 
 _new = object.__new__
 
@@ -63,108 +74,12 @@ _OWN_RESULT = 2
 _ARRAY = np.ndarray
 _ARRAYS = (np.ndarray, np.generic)
 
-# Where a rule finds a value: (kind, which).
-_ARGUMENT, _ANSWER, _RESIDUAL, _SHAPE, _DTYPE, _SETTING, _INDEX = range(7)
-
 # One dictionary for all records without settings. Nobody writes to it.
 _NO_SETTINGS: dict[str, Any] = {}
 
 
 PRIMITIVES: weakref.WeakSet[Primitive] = weakref.WeakSet()
 """All primitives that there are."""
-
-
-class _Constants(dict[Any, np.ndarray]):
-    """A number as an array without axes, by dtype: beside a small array it costs half of what a Python number does."""
-
-    def __init__(self, value: int) -> None:
-        self.value = value
-
-    def __missing__(self, dtype: Any) -> np.ndarray:
-        constant = self[dtype] = np.array(self.value, dtype)
-        constant.flags.writeable = False
-        return constant
-
-
-ZEROS, ONES = _Constants(0), _Constants(1)
-
-
-class _Plan:
-    """How the records with one pattern of requested arguments are saved and pulled back.
-
-    Attributes
-    ----------
-    primitive : Primitive
-        Whose plan it is.
-    saves : list of (kind, which)
-        What goes into ``Record.saved``, in this order.
-    rules : list of (argnum, rule, count, sources)
-        For each requested argument its rule, and where the rule's parameters after ``g`` are found: a number k
-        means position k of ``saved``, -1 - k the number k itself, a string the setting of that name. `count` is
-        how many there are if all of them are in ``saved``, else -1.
-    joint : (rule, sources) or None
-        The same for a joint rule.
-    pick : callable or None
-        Takes what goes into ``Record.saved`` from a tuple: the arguments' arrays, the output, the residuals, and with
-        `shapes` the arguments' shapes; None if these do not suffice. Of variadic arguments it takes a tuple.
-    shapes : bool
-        Whether `pick` takes any shape.
-    fixed : int
-        Number of array arguments before the variadic ones.
-    """
-
-    __slots__ = ("fixed", "joint", "pick", "primitive", "rules", "saves", "shapes")
-
-    def __init__(self, primitive: Primitive) -> None:
-        self.primitive = primitive
-        self.fixed = len(primitive.arguments)
-        self.saves: list[tuple[int, int]] = []
-        self.rules: list[tuple[int, Rule | None, int, tuple[Any, ...]]] = []
-        self.joint: tuple[Rule, tuple[Any, ...]] | None = None
-        self.pick: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None = None
-        self.shapes = False
-
-    def slot(self, kind: int, which: int) -> int:
-        """Position in ``saved`` of a value, which is added if it is not there yet."""
-        if (kind, which) not in self.saves:
-            self.saves.append((kind, which))
-        return self.saves.index((kind, which))
-
-    def save(
-        self, args: Sequence[Any], arrays: Sequence[Any], answer: Any, residuals: Sequence[Any]
-    ) -> tuple[Any, ...]:
-        """What a record keeps."""
-        saved: list[Any] = []
-        for kind, which in self.saves:
-            if kind == _ARGUMENT:
-                if which >= 0:
-                    saved.append(_keep(args[which]) if which < len(args) else None)
-                else:
-                    saved.append(tuple([_keep(arg) for arg in args[self.fixed :]]))
-            elif kind == _ANSWER:
-                saved.append(answer)
-            elif kind == _RESIDUAL:
-                saved.append(residuals[which])
-            else:
-                read = _shape if kind == _SHAPE else _dtype
-                if which >= 0:
-                    saved.append(read(arrays[which]) if which < len(arrays) else None)
-                else:
-                    saved.append(tuple([read(array) for array in arrays[self.fixed :]]))
-        return tuple(saved)
-
-
-class _Plans(dict[int, _Plan]):
-    """The plans of a primitive, by the pattern of requested arguments; each is made when it is first asked for."""
-
-    __slots__ = ("primitive",)
-
-    def __init__(self, primitive: Primitive) -> None:
-        self.primitive = primitive
-
-    def __missing__(self, pattern: int) -> _Plan:
-        plan = self[pattern] = self.primitive._plan(pattern)
-        return plan
 
 
 class Primitive:
@@ -217,7 +132,7 @@ class Primitive:
         self.arguments = tuple(arguments)
         self._rules: dict[str, Rule] = {}
         self._joint: Rule | None = None
-        self._plans = _Plans(self)
+        self._plans = Plans(self)
         PRIMITIVES.add(self)
 
     def __repr__(self) -> str:
@@ -273,38 +188,38 @@ class Primitive:
         for parameter in parameters[1:]:
             stem, _, kind = parameter.rpartition("_")
             if parameter in self.arguments:
-                sources.append((_ARGUMENT, self.arguments.index(parameter)))
+                sources.append((ARGUMENT, self.arguments.index(parameter)))
             elif parameter == self.variadic:
-                sources.append((_ARGUMENT, -1))
+                sources.append((ARGUMENT, -1))
             elif parameter == "ans":
-                sources.append((_ANSWER, 0))
+                sources.append((ANSWER, 0))
             elif parameter in self.residuals:
-                sources.append((_RESIDUAL, self.residuals.index(parameter)))
+                sources.append((RESIDUAL, self.residuals.index(parameter)))
             elif kind in ("shape", "dtype") and (stem in self.arguments or stem == self.variadic):
                 which = -1 if stem == self.variadic else self.arguments.index(stem)
-                sources.append((_SHAPE if kind == "shape" else _DTYPE, which))
+                sources.append((SHAPE if kind == "shape" else DTYPE, which))
             elif parameter == "index" and self.variadic:
-                sources.append((_INDEX, 0))
+                sources.append((INDEX, 0))
             elif parameter in self.settings or parameter in extra:
-                sources.append((_SETTING, parameter))
+                sources.append((SETTING, parameter))
             else:
                 raise TypeError(
                     f"defvjp: a rule of primitive {self.name!r} asks for {parameter!r}, which is none of its "
                     f"arguments {self.arguments}, settings {tuple(self.settings)}, residuals {self.residuals}, "
-                    "'ans', '<argument>_shape' or '<argument>_dtype'"
+                    "'ans', '<argument>shape_of' or '<argument>dtype_of'"
                 )
         return sources
 
-    def _plan(self, pattern: int) -> _Plan:
+    def plan_for(self, pattern: int) -> Plan:
         """Make the plan for the arguments whose bits are set in `pattern`, below its leading one."""
-        plan = _Plan(self)
+        plan = Plan(self)
 
         def place(sources: list[tuple[int, Any]], argnum: int) -> tuple[Any, ...]:
             placed: list[Any] = []
             for kind, which in sources:
-                if kind == _SETTING:
+                if kind == SETTING:
                     placed.append(which)
-                elif kind == _INDEX:
+                elif kind == INDEX:
                     placed.append(-1 - (argnum - len(self.arguments)))
                 else:
                     placed.append(plan.slot(kind, which))
@@ -320,8 +235,8 @@ class Primitive:
                     in_saved = all(type(source) is int and source >= 0 for source in sources)
                     plan.rules.append((argnum, rule, len(sources) if in_saved else -1, sources))
         count = len(self.arguments) + 1 if self.variadic else pattern.bit_length() - 1
-        plan.pick = _picker(plan.saves, count, len(self.residuals))
-        plan.shapes = any(kind == _SHAPE for kind, _ in plan.saves)
+        plan.pick = picker(plan.saves, count, len(self.residuals))
+        plan.shapes = any(kind == SHAPE for kind, _ in plan.saves)
         return plan
 
     def _argument(self, argnum: int) -> str:
@@ -393,7 +308,7 @@ class Primitive:
                 if untouched and plan.pick is not None:
                     shapes: Sequence[Any] = ()
                     if plan.shapes:
-                        shapes = [a.shape if type(a) is np.ndarray else _shape(a) for a in arrays]
+                        shapes = [a.shape if type(a) is np.ndarray else shape_of(a) for a in arrays]
                     if self.variadic is None:
                         saved = plan.pick((*arrays, array, *residuals, *shapes))
                     else:
@@ -507,7 +422,7 @@ class Primitive:
                 elif not untouched or plan.pick is None:
                     saved = plan.save((x, y), (a, b), array, ())
                 elif plan.shapes:
-                    saved = plan.pick((a, b, array, _shape(a), _shape(b)))
+                    saved = plan.pick((a, b, array, shape_of(a), shape_of(b)))
                 else:
                     saved = plan.pick((a, b, array))
                 record = Record()
@@ -615,7 +530,7 @@ class Primitive:
             Whether cotangents are Tensors, and the rules are to be recorded.
         """
         saved: tuple[Any, ...] = record.saved  # type: ignore[assignment]
-        plan: _Plan = record.plan
+        plan: Plan = record.plan
         if SEALS:
             self._check_unchanged(record, saved, plan)
         if self.multiple:
@@ -749,7 +664,7 @@ class Primitive:
     def _blame(self, argnum: int, parent: Any) -> str:
         return f"VJP of {self.name!r} for argument {self._argument(argnum)!r} ({parent.dtype}, shape {parent.shape})"
 
-    def _check_unchanged(self, record: Record, saved: tuple[Any, ...], plan: _Plan) -> None:
+    def _check_unchanged(self, record: Record, saved: tuple[Any, ...], plan: Plan) -> None:
         for value in saved:
             if isinstance(value, np.ndarray):
                 base = value.base
@@ -761,68 +676,39 @@ class Primitive:
             return  # the usual case: what is sealed is none of this record's
         intact: list[Any] = []
         for (kind, which), value in zip(plan.saves, saved):
-            if kind not in (_ARGUMENT, _ANSWER):
+            if kind not in (ARGUMENT, ANSWER):
                 continue
             for array in value if isinstance(value, tuple) else (value,):
                 if not isinstance(array, np.ndarray) or any(array is other for other in intact):
                     continue
                 intact.append(array)
                 if memory.changed_since(array, record.number):
-                    what = "output" if kind == _ANSWER else f"argument {self._argument(max(which, 0))!r}"
+                    what = "output" if kind == ANSWER else f"argument {self._argument(max(which, 0))!r}"
                     raise AutodiffError(
                         f"backward: the {what} of {self.name!r} ({array.dtype}, shape {array.shape}{made_at(record)}) "
                         "was changed in place after it was recorded, and the tape still needs its old values; call "
                         "backward() before the change, or change a copy"
                     )
 
-    def _as_tensors(self, record: Record, saved: tuple[Any, ...], plan: _Plan) -> tuple[Any, ...]:
+    def _as_tensors(self, record: Record, saved: tuple[Any, ...], plan: Plan) -> tuple[Any, ...]:
         """The saved values as Tensors that know their history, for rules that are to be recorded."""
         values: list[Any] = []
         fixed = len(self.arguments)
         for (kind, which), value in zip(plan.saves, saved):
-            if kind == _ARGUMENT and which >= 0:
+            if kind == ARGUMENT and which >= 0:
                 value = _with_node(value, record.parents[which] if which < len(record.parents) else None)
-            elif kind == _ARGUMENT:
+            elif kind == ARGUMENT:
                 value = tuple([_with_node(v, node) for v, node in zip(value, record.parents[fixed:])])
-            elif kind == _ANSWER and self.multiple:
+            elif kind == ANSWER and self.multiple:
                 value = tuple(
                     [wrap(v, Output(record, k) if v.dtype.kind in "fc" else None) for k, v in enumerate(value)]
                 )
-            elif kind == _ANSWER:
+            elif kind == ANSWER:
                 value = wrap(value, record)
-            elif kind == _RESIDUAL:
+            elif kind == RESIDUAL:
                 value = _with_node(value, None)
             values.append(value)
         return tuple(values)
-
-
-def _picker(
-    saves: list[tuple[int, int]], count: int, residuals: int
-) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
-    """`_Plan.pick` for `count` arguments, of which -1 stands for the variadic ones: the last."""
-    first = {_ARGUMENT: 0, _ANSWER: count, _RESIDUAL: count + 1, _SHAPE: count + 1 + residuals}
-    # An argument that was left away has no place.
-    if any(kind not in first or (which >= count and kind != _RESIDUAL) for kind, which in saves):
-        return None
-    places = [first[kind] + (which if which >= 0 else count - 1) for kind, which in saves]
-    start, stop = (places[0], places[-1] + 1) if places else (0, 0)
-    # Of a slice, an itemgetter makes a tuple also of one item or none.
-    return itemgetter(slice(start, stop)) if places == list(range(start, stop)) else itemgetter(*places)
-
-
-def _keep(arg: Any) -> Any:
-    """What a record keeps of an argument: the array of a Tensor, a copy of an array that a user may change."""
-    if isinstance(arg, Tensor):
-        return memory.save(arg) if arg._exposed else arg._array
-    return arg.copy(order="K") if isinstance(arg, np.ndarray) else arg
-
-
-def _shape(array: Any) -> tuple[int, ...]:
-    return array.shape if type(array) is np.ndarray else np.shape(array)
-
-
-def _dtype(array: Any) -> np.dtype[Any]:
-    return array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
 
 
 def _with_node(value: Any, node: Any) -> Any:

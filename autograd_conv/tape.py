@@ -80,7 +80,7 @@ class Record:
     ----------
     number : int
         Position in the order of creation: a record's parents have smaller numbers than itself.
-    plan : autograd_conv.primitive._Plan
+    plan : autograd_conv.plans.Plan
         Of which primitive; which arguments need a cotangent, and where their rules find what was saved.
     settings : dict
         Keyword arguments of the primitive.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..memory import changed_since
-from ..primitive import _ANSWER, _ARGUMENT
+from ..plans import ANSWER, ARGUMENT
 from ..tape import RECALLS, Record, Tape
 from ..tensor import raw
 
@@ -147,7 +147,7 @@ def check_tape(tape: Tape, *, seed: int = 0, directions: int = 4) -> list[Suspic
             continue
         primitive: Any = record.primitive
         if any(
-            kind in (_ARGUMENT, _ANSWER) and isinstance(value, np.ndarray) and changed_since(value, record.number)
+            kind in (ARGUMENT, ANSWER) and isinstance(value, np.ndarray) and changed_since(value, record.number)
             for (kind, _), value in zip(record.plan.saves, record.saved)
         ):
             suspicions.append(Suspicion(index, record.name, "?", line, "an array that it needs was changed in place"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import _ARGUMENT
+from ..plans import ARGUMENT
 from ..tape import Leaf, Output, Record, Tape
 from ..tensor import Tensor
 from .table import saved_names, shape_text, short_line, state_of
@@ -130,7 +130,7 @@ def known_arguments(tape: Tape, record: Record) -> dict[int, Any]:
     found: dict[int, Any] = {}
     fixed = len(record.plan.primitive.arguments)
     for (kind, which), value in zip(record.plan.saves, record.saved or ()):
-        if kind != _ARGUMENT:
+        if kind != ARGUMENT:
             continue
         places = [(which, value)] if which >= 0 else [(fixed + k, part) for k, part in enumerate(value)]
         for argnum, array in places:

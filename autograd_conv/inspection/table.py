@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ..primitive import _ANSWER, _ARGUMENT, _RESIDUAL, _SHAPE
+from ..plans import ANSWER, ARGUMENT, RESIDUAL, SHAPE
 from ..tape import RECALLS, Leaf, Output, Record, Tape, saved_bytes
 
 __all__ = [
@@ -43,15 +43,15 @@ def saved_names(record: Record) -> list[str]:
     primitive: Any = record.primitive
     names = []
     for kind, which in record.plan.saves:
-        if kind == _ARGUMENT:
+        if kind == ARGUMENT:
             names.append(primitive.variadic if which < 0 else primitive._argument(which))
-        elif kind == _ANSWER:
+        elif kind == ANSWER:
             names.append("ans")
-        elif kind == _RESIDUAL:
+        elif kind == RESIDUAL:
             names.append(primitive.residuals[which])
         else:
             stem = primitive.variadic if which < 0 else primitive._argument(which)
-            names.append(f"{stem}_{'shape' if kind == _SHAPE else 'dtype'}")
+            names.append(f"{stem}_{'shape' if kind == SHAPE else 'dtype'}")
     return names
 
 

@@ -3,11 +3,8 @@
 from .activation import dropout as dropout
 from .activation import elu as elu
 from .activation import leaky_relu as leaky_relu
-from .activation import log_softmax as log_softmax
-from .activation import relu as relu
 from .activation import sigmoid as sigmoid
 from .activation import silu as silu
-from .activation import softmax as softmax
 from .activation import softplus as softplus
 from .activation import tanh as tanh
 from .adaptive_pooling import adaptive_avg_pool1d as adaptive_avg_pool1d
@@ -95,6 +92,7 @@ from .pooling import avg_pool3d as avg_pool3d
 from .pooling import max_pool1d as max_pool1d
 from .pooling import max_pool2d as max_pool2d
 from .pooling import max_pool3d as max_pool3d
+from .rectifier import relu as relu
 from .regression_loss import binary_cross_entropy as binary_cross_entropy
 from .regression_loss import gaussian_nll_loss as gaussian_nll_loss
 from .regression_loss import huber_loss as huber_loss
@@ -114,6 +112,8 @@ from .smooth import gumbel_softmax as gumbel_softmax
 from .smooth import logsigmoid as logsigmoid
 from .smooth import mish as mish
 from .smooth import softmin as softmin
+from .softmax import log_softmax as log_softmax
+from .softmax import softmax as softmax
 from .transposed import conv_transpose1d as conv_transpose1d
 from .transposed import conv_transpose2d as conv_transpose2d
 from .transposed import conv_transpose3d as conv_transpose3d

@@ -18,9 +18,10 @@ from ..ops.padding import repeat
 from ..ops.selection import where
 from ..ops.shape import matrix_transpose
 from ..tensor import ArrayLike, Tensor, as_tensor, raw
-from .activation import dropout, softmax
+from .activation import dropout
 from .linear import linear
 from .operands import check_flags, check_floating, count, number, operand
+from .softmax import softmax
 
 __all__ = ["multi_head_attention_forward", "scaled_dot_product_attention"]
 

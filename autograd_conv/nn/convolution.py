@@ -38,11 +38,11 @@ from ..memory import SEALS, is_sole_view
 from ..primitive import Primitive, primitive
 from ..tape import Record
 from ..tensor import ArrayLike, Tensor
-from .activation import LARGE, Gated, gated, own_references, rectifies
 from .channels import channel_sum
 from .layout import Layout
 from .methods import choose_method, is_exact
 from .operands import apply, check_numeric, count, is_plain, is_usual, operand
+from .rectifier import LARGE, Gated, gated, own_references, rectifies
 
 __all__ = [
     "Setup",

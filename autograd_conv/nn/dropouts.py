@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from ..tensor import ArrayLike, Tensor, as_tensor, wrap
-from .activation import gate
 from .operands import apply, check_flags, check_floating, number, operand
 from .piecewise import SELU_ALPHA, SELU_SCALE
+from .rectifier import gate
 
 __all__ = ["alpha_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"]
 

@@ -12,8 +12,8 @@ import autograd_conv.kernels as kernels
 from ..ops.linalg import array_product, product
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, as_tensor, raw
-from .activation import LARGE
 from .operands import apply, check_numeric, is_usual, normalize_axis, operand
+from .rectifier import LARGE
 
 __all__ = ["flatten", "linear"]
 

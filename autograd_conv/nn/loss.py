@@ -11,8 +11,10 @@ import autograd_conv.kernels as kernels
 from ..ops import elementwise
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw, wrap
-from .activation import gate, has_long_rows, log_of, log_softmax_along, logistic, shifted, softmax_along, softplus_of
+from .activation import logistic, softplus_of
 from .operands import apply, check_choice, check_floating, check_numeric, check_real, integer, is_usual, number, operand
+from .rectifier import gate
+from .softmax import has_long_rows, log_of, log_softmax_along, shifted, softmax_along
 
 __all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "mse_loss", "nll_loss"]
 

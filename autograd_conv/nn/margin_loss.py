@@ -12,10 +12,10 @@ from ..ops.indexing import take_along_axis
 from ..ops.selection import where
 from ..special import log_expit
 from ..tensor import ArrayLike, Tensor, as_tensor, raw
-from .activation import relu
 from .distance import pairwise_distance
 from .operands import check_flags, check_real, integer, number, operand
 from .piecewise import real_tensor
+from .rectifier import relu
 from .regression_loss import pair, reduced, weighted
 
 __all__ = [

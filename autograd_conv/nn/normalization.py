@@ -31,9 +31,9 @@ import autograd_conv.kernels as kernels
 
 from ..primitive import primitive
 from ..tensor import ArrayLike, Tensor, raw, wrap
-from .activation import Gated, rectifies, relu, relu_gate
 from .channels import along, channel_sum
 from .operands import apply, check_flags, check_floating, normalize_axis, number, operand
+from .rectifier import Gated, rectifies, relu, relu_gate
 
 __all__ = ["batch_norm"]
 

@@ -14,7 +14,7 @@ from ..tensor import ArrayLike, Tensor, raw, wrap
 
 __all__ = [
     "apply", "check_choice", "check_flags", "check_floating", "check_numeric", "check_real", "count", "integer",
-    "is_plain", "is_usual", "normalize_axis", "number", "operand",
+    "is_plain", "is_usual", "normalize_axis", "number", "operand", "real_operand",
 ]  # fmt: skip
 
 
@@ -171,3 +171,12 @@ def normalize_axis(function: str, argument: str, axis: Any, ndim: int) -> int:
             f"between {-ndim} and {ndim - 1}"
         )
     return index % ndim
+
+
+def real_operand(function: str, input: ArrayLike) -> Any:
+    """The operand, with integers as float64, as NumPy's functions take them."""
+    if is_usual(input):
+        return input
+    x = operand(function, "input", input)
+    check_numeric(function, input=x)
+    return x if x.dtype.kind == "f" else x.astype(np.float64)

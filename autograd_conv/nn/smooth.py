@@ -12,9 +12,10 @@ from ..ops.selection import where
 from ..primitive import primitive
 from ..special import log_expit, ndtr
 from ..tensor import ArrayLike, Tensor, raw, wrap
-from .activation import sigmoid, softmax, softplus
+from .activation import sigmoid, softplus
 from .operands import apply, check_choice, check_flags, normalize_axis, number
 from .piecewise import real_tensor
+from .softmax import softmax
 
 __all__ = ["gelu", "glu", "gumbel_softmax", "logsigmoid", "mish", "softmin"]
 

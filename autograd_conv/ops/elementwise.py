@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import ONES
+from ..scalars import ONES
 from .ufunc import flat, refuse, ufunc
 
 __all__ = [

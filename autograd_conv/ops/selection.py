@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..dispatch import CONSTANT, implements
-from ..primitive import ZEROS, primitive
+from ..primitive import primitive
+from ..scalars import ZEROS
 from ..tensor import ArrayLike, Tensor, as_tensor, assign_out, raw
 from .conversion import asarray
 from .ufunc import flat

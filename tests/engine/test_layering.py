@@ -79,7 +79,8 @@ def test_the_tape_knows_no_numpy_function():
         ("dispatch", set()),
         ("tape", {"errors", "memory"}),
         ("tensor", {"errors", "memory", "dispatch", "tape"}),
-        ("primitive", {"errors", "memory", "tape", "tensor"}),
+        ("plans", {"memory", "tensor"}),
+        ("primitive", {"errors", "memory", "plans", "tape", "tensor"}),
         ("gradients", {"errors", "memory", "tape", "tensor", "trees"}),
     ],
 )
