@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 # Before anything imports matplotlib: tests draw without a screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -24,6 +26,27 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("default"), derandomize=False, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+# With so many tests, most kernels will be needed.
+MANY_TESTS = 1000
+
+_compiling: list[subprocess.Popen[bytes]] = []
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Compile kernels on another core while the first tests run: they come to be in the cache that all tests share."""
+    if len(session.items) >= MANY_TESTS and not session.config.option.collectonly and (os.cpu_count() or 1) > 1:
+        code = "import autograd_conv as ac; ac.warmup(('float32', 'float64'))"
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        _compiling.append(subprocess.Popen([sys.executable, "-c", code], **quiet))
+
+
+def pytest_sessionfinish() -> None:
+    while _compiling:
+        process = _compiling.pop()
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
