@@ -70,9 +70,8 @@ def test_after_it_a_network_needs_no_other_kernel_and_a_second_process_loads():
 
 def test_without_jit_there_is_nothing_to_do(tmp_path):
     code = "import autograd_conv as ac; assert ac.warmup() < 60"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, timeout=100
-    )
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "AUTOGRAD_CONV_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=100)
     assert done.returncode == 0
     assert not list(tmp_path.iterdir())
 
